@@ -1,0 +1,41 @@
+# Flags and the helper functions that every folder's CMakeLists.txt uses.
+
+add_library(attar_flags INTERFACE)
+target_compile_options(attar_flags INTERFACE
+  -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Werror
+  # One rounding per operation, the same on every machine: fused steps are written as std::fma.
+  -ffp-contract=off)
+target_include_directories(attar_flags INTERFACE ${PROJECT_SOURCE_DIR})
+target_compile_definitions(attar_flags INTERFACE ATTAR_VERSION="${PROJECT_VERSION}")
+if(ATTAR_SANITIZE)
+  target_compile_options(attar_flags INTERFACE -fsanitize=${ATTAR_SANITIZE} -fno-omit-frame-pointer)
+  target_link_options(attar_flags INTERFACE -fsanitize=${ATTAR_SANITIZE})
+endif()
+
+# attar_library(NAME [SOURCES file...] [DEPS target...]): a static library attar_NAME from this folder's
+# *.cpp files (or the SOURCES given).
+function(attar_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  if(NOT ARG_SOURCES)
+    file(GLOB ARG_SOURCES CONFIGURE_DEPENDS *.cpp)
+  endif()
+  if(ARG_SOURCES)
+    add_library(attar_${name} STATIC ${ARG_SOURCES})
+    target_link_libraries(attar_${name} PUBLIC attar_flags ${ARG_DEPS})
+  else()
+    add_library(attar_${name} INTERFACE)
+    target_link_libraries(attar_${name} INTERFACE attar_flags ${ARG_DEPS})
+  endif()
+endfunction()
+
+# attar_test(NAME SOURCES file... [DEPS target...] [TIMEOUT seconds]): one GoogleTest program, one CTest entry.
+function(attar_test name)
+  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;DEPS" ${ARGN})
+  add_executable(test_${name} ${ARG_SOURCES})
+  target_link_libraries(test_${name} PRIVATE attar_flags attar_testing ${ARG_DEPS} GTest::gtest_main)
+  add_test(NAME ${name} COMMAND test_${name})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 120)
+  endif()
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT})
+endfunction()

@@ -1,0 +1,122 @@
+#include "compress/base/files.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "compress/base/error.h"
+
+namespace attar {
+namespace {
+
+std::string reason() { return std::strerror(errno); }
+
+/// A file descriptor that closes itself.
+class Descriptor {
+ public:
+  Descriptor(const fs::path& path, int flags, mode_t mode = 0)
+      : fd_(::open(path.c_str(), flags | O_CLOEXEC, mode)) {}
+  ~Descriptor() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int get() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+}  // namespace
+
+MappedFile MappedFile::open(const fs::path& path) {
+  Descriptor file(path, O_RDONLY);
+  if (file.get() < 0) throw bad_input("cannot open file: " + reason(), path.string());
+  struct stat status{};
+  if (::fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode))
+    throw bad_input("not a regular file", path.string());
+  MappedFile mapped;
+  mapped.path_ = path;
+  const auto size = static_cast<size_t>(status.st_size);
+  if (size == 0) return mapped;
+  void* address = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.get(), 0);
+  if (address == MAP_FAILED) throw failure("cannot map file: " + reason(), path.string());
+  mapped.mapping_ = std::shared_ptr<const void>(
+      address, [size](const void* p) { ::munmap(const_cast<void*>(p), size); });
+  mapped.bytes_ = {static_cast<const std::byte*>(address), size};
+  return mapped;
+}
+
+std::string read_text(const fs::path& path) { return std::string(MappedFile::open(path).text()); }
+
+void write_file(const fs::path& path, std::string_view content) {
+  fs::path temporary = path;
+  temporary += ".partial-" + std::to_string(::getpid());
+  const auto fail = [&](const char* what) {
+    const std::string why = reason();
+    std::error_code ignored;
+    fs::remove(temporary, ignored);
+    return failure(std::string(what) + ": " + why, path.string(),
+                   "check free space (df) and the permissions of the directory");
+  };
+  {
+    Descriptor file(temporary, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    if (file.get() < 0) throw fail("cannot create file");
+    while (!content.empty()) {
+      const ssize_t written = ::write(file.get(), content.data(), content.size());
+      if (written < 0 && errno == EINTR) continue;
+      if (written < 0) throw fail("cannot write file");
+      content.remove_prefix(static_cast<size_t>(written));
+    }
+    if (::fsync(file.get()) != 0) throw fail("cannot write file");
+  }
+  if (::rename(temporary.c_str(), path.c_str()) != 0) throw fail("cannot put file in place");
+}
+
+StagedDirectory::StagedDirectory(fs::path final_path, bool replace)
+    : final_(fs::absolute(std::move(final_path)).lexically_normal()), replace_(replace) {
+  if (!final_.has_filename()) final_ = final_.parent_path();
+  staging_ = final_.parent_path() / (".partial-" + final_.filename().string());
+  std::error_code code;
+  fs::create_directories(final_.parent_path(), code);
+  if (!code) fs::remove_all(staging_, code);  // what a killed run left
+  if (!code) fs::create_directory(staging_, code);
+  if (code)
+    throw bad_input("cannot write the output directory: " + code.message(), final_.string(),
+                    "choose another place with --output, or fix its permissions");
+}
+
+StagedDirectory::~StagedDirectory() {
+  std::error_code ignored;
+  if (!committed_) fs::remove_all(staging_, ignored);
+}
+
+void StagedDirectory::commit() {
+  const fs::path old = final_.parent_path() / (".replaced-" + final_.filename().string());
+  std::error_code code;
+  if (replace_ && fs::exists(final_)) {
+    fs::remove_all(old, code);
+    fs::rename(final_, old, code);
+  }
+  if (!code) fs::rename(staging_, final_, code);
+  if (code) throw failure("cannot put results in place: " + code.message(), final_.string());
+  committed_ = true;
+  fs::remove_all(old, code);
+}
+
+uint64_t bytes_on_disk(const fs::path& path) {
+  if (fs::is_regular_file(path)) return fs::file_size(path);
+  uint64_t total = 0;
+  for (const auto& entry : fs::recursive_directory_iterator(path))
+    if (entry.is_regular_file()) total += entry.file_size();
+  return total;
+}
+
+fs::path executable_directory() { return fs::read_symlink("/proc/self/exe").parent_path(); }
+
+}  // namespace attar

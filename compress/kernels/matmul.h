@@ -1,0 +1,31 @@
+// Matrix products with packed weights: y = x Wᵀ, the one routine that evaluation and deployment share.
+//
+// Weights are packed once (one layout for every instruction set, see packed_matrix.h); the instruction set is
+// chosen at run time from CPUID and can be forced with ATTAR_CPU=portable|avx2|avx512. Every variant gives
+// the same bytes: sums run in a fixed order that depends on neither tile, batch, thread count nor
+// instruction set.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "compress/kernels/packed_matrix.h"
+
+namespace attar {
+
+/// How activations enter a product with quantized weights.
+enum class Activations {
+  exact,  // float32
+  int8,   // dynamically quantized per row and group of 32
+};
+
+/// y[m, w.rows] = x[m, w.cols] · Wᵀ, row-major, y overwritten. Threads: the process's pool.
+void matmul(const float* x, int64_t m, const PackedMatrix& w, float* y,
+            Activations activations = Activations::exact);
+
+/// "avx512": the instruction set in use; throws bad_input when ATTAR_CPU names an unknown one or one that
+/// this processor lacks.
+std::string_view kernel_name();
+
+}  // namespace attar

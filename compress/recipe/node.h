@@ -1,0 +1,79 @@
+// A recipe's YAML with its places: every value knows its file, line and key path, and every mistake is
+// collected, so that a user sees all of them at once.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace attar {
+
+/// One mistake in a recipe.
+struct Problem {
+  std::string what, where, hint;  // where = "file:line: key.path"
+};
+
+/// Collects mistakes; throw_if_any() reports them all as one bad_input error.
+class Problems {
+ public:
+  void add(std::string what, std::string where, std::string hint = {});
+  bool empty() const { return list_.empty(); }
+  const std::vector<Problem>& list() const { return list_; }
+  void throw_if_any() const;
+
+ private:
+  std::vector<Problem> list_;
+};
+
+/// A place in a parsed YAML tree: a scalar, a list, a map, or absent. Cheap to copy.
+class Node {
+ public:
+  Node() = default;
+
+  /// Parses YAML text; `file` is for messages. Syntax errors and duplicate keys go to `problems`.
+  static Node parse(const std::string& text, const std::string& file, Problems& problems);
+
+  bool defined() const;
+  bool is_map() const;
+  bool is_list() const;
+  bool is_scalar() const;
+
+  /// "file:line: key.path"
+  std::string where() const;
+  const std::string& path() const;  // "stages.slim.keep"
+  int line() const;
+
+  /// Map access; an absent child is an undefined node that still knows its place.
+  Node operator[](std::string_view key) const;
+  /// Keys in file order; empty unless a map.
+  std::vector<std::string> keys() const;
+  /// List access.
+  size_t size() const;
+  Node at(size_t index) const;
+
+  /// The scalar as text; empty optional when it is no scalar.
+  std::optional<std::string> text() const;
+  /// Typed reads; on the wrong type they add to `problems` and return nothing.
+  std::optional<std::string> string(Problems& problems) const;
+  std::optional<int64_t> integer(Problems& problems) const;
+  std::optional<double> number(Problems& problems) const;
+  std::optional<bool> boolean(Problems& problems) const;
+
+  /// Reports every key of this map that is not in `known`, with the nearest known name.
+  void reject_unknown(const std::vector<std::string>& known, Problems& problems) const;
+
+  /// Sets `key.path` to a YAML scalar, list or map given as text (for --set); creates maps on the way. List
+  /// items are addressed by their `name:` or by index.
+  void set(std::string_view key_path, const std::string& yaml_value, Problems& problems);
+
+  /// The tree as YAML text again.
+  std::string dump() const;
+
+ private:
+  struct Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace attar

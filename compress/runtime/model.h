@@ -1,0 +1,80 @@
+// A causal language model in memory, without LibTorch.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "compress/architecture/model_spec.h"
+#include "compress/formats/weights.h"
+#include "compress/runtime/block.h"
+
+namespace attar {
+
+struct RuntimeOptions {
+  Activations activations = Activations::exact;
+  /// Dense half-precision weights are computed in float32 always; quantized ones as `activations` says.
+};
+
+class RuntimeModel {
+ public:
+  /// Opens, checks (check_weights, finite values) and packs. Throws bad_input.
+  static std::shared_ptr<const RuntimeModel> load(const ModelDirectory& directory,
+                                                  const RuntimeOptions& options = {});
+
+  const ModelSpec& spec() const;
+  const RuntimeOptions& options() const;
+  uint64_t bytes() const;  // of packed weights
+
+  /// ids -> hidden [count, hidden]; bad_input for an id outside the vocabulary.
+  void embed(std::span<const int32_t> ids, float* hidden) const;
+  const Block& block(int64_t index) const;
+  const RopeTable* rope(int64_t block) const;  // nullptr when the block has none
+  /// Final norm and head: hidden [count, hidden] -> logits [count, vocab].
+  void head(const float* hidden, int64_t count, float* logits) const;
+
+ private:
+  struct State;
+  std::shared_ptr<const State> state_;
+};
+
+/// One sequence being read or written.
+class Session {
+ public:
+  explicit Session(std::shared_ptr<const RuntimeModel> model);
+
+  int64_t position() const { return position_; }
+  /// Appends ids; returns the logits after the last one, [vocab]. bad_input beyond the model's maximum positions.
+  std::vector<float> advance(std::span<const int32_t> ids);
+  /// Appends ids; logits [count, vocab] of every position.
+  void advance_all(std::span<const int32_t> ids, float* logits);
+
+ private:
+  void run(std::span<const int32_t> ids, std::vector<float>& hidden);
+
+  std::shared_ptr<const RuntimeModel> model_;
+  std::vector<KvCache> caches_;
+  int64_t position_ = 0;
+};
+
+/// How the next id is drawn from logits.
+struct SamplingOptions {
+  double temperature = 0;  // 0 = the largest logit, the lowest id among equals
+  int64_t top_k = 0;       // 0 = all
+  double top_p = 1;
+  uint64_t seed = 0;
+};
+
+class Sampler {
+ public:
+  explicit Sampler(const SamplingOptions& options);
+  int32_t next(std::span<const float> logits);
+
+ private:
+  SamplingOptions options_;
+  uint64_t state_;
+};
+
+}  // namespace attar

@@ -1,0 +1,57 @@
+// Text to token ids and back, exactly as the model's own tokenizer does it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "compress/base/files.h"
+
+namespace attar {
+
+/// An immutable tokenizer; safe to use from several threads.
+class Tokenizer {
+ public:
+  /// From a model directory (tokenizer.json), or a tokenizer.json itself. A component that is not
+  /// implemented is a bad_input error naming it, never different ids.
+  static std::shared_ptr<const Tokenizer> load(const fs::path& path);
+  virtual ~Tokenizer() = default;
+
+  /// With `special`, the post-processor's template is applied (BOS and the like). Special tokens written in
+  /// the text are recognized, as the reference implementation does.
+  virtual std::vector<int32_t> encode(std::string_view text, bool special = true) const = 0;
+  virtual std::string decode(std::span<const int32_t> ids, bool skip_special = false) const = 0;
+
+  /// Ids are in [0, vocab_size()), added tokens included.
+  virtual int64_t vocab_size() const = 0;
+  virtual std::optional<int32_t> id_of(std::string_view token) const = 0;
+  /// The token as the vocabulary spells it; bad_input for an id outside.
+  virtual std::string token(int32_t id) const = 0;
+  virtual bool is_special(int32_t id) const = 0;
+  /// From the post-processor's template or tokenizer_config.json.
+  virtual std::optional<int32_t> bos() const = 0;
+  virtual std::optional<int32_t> eos() const = 0;
+  /// SHA-256 over what decides ids (vocabulary, merges, components); equal tokenizers share it.
+  virtual const std::string& hash() const = 0;
+};
+
+/// Decodes a growing sequence: push() returns the text that is certain so far (an unfinished UTF-8
+/// character is held back).
+class StreamDecoder {
+ public:
+  explicit StreamDecoder(std::shared_ptr<const Tokenizer> tokenizer, bool skip_special = true);
+  std::string push(int32_t id);
+  std::string finish();
+
+ private:
+  std::shared_ptr<const Tokenizer> tokenizer_;
+  bool skip_special_;
+  std::vector<int32_t> ids_;
+  size_t printed_ = 0;
+};
+
+}  // namespace attar
