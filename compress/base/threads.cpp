@@ -27,8 +27,8 @@ struct Loop {
   int64_t count, grain;
   const std::function<void(int64_t, int64_t)>& body;
   std::atomic<int64_t> next{0};
-  std::mutex mutex;
-  std::exception_ptr error;
+  std::mutex mutex{};
+  std::exception_ptr error{};
 
   void work() {
     inside_body = true;
