@@ -25,7 +25,8 @@ class Random {
   double uniform() { return static_cast<double>(next() >> 11) * 0x1p-53; }
   /// Uniform in [0, n), n ≥ 1; the bias is below 2^-32 for n < 2^32.
   uint64_t below(uint64_t n) {
-    return static_cast<uint64_t>((static_cast<unsigned __int128>(next()) * n) >> 64);
+    __extension__ using Wide = unsigned __int128;
+    return static_cast<uint64_t>((static_cast<Wide>(next()) * n) >> 64);
   }
   /// Standard normal (Box–Muller, one of the pair).
   double normal() {
