@@ -1,5 +1,5 @@
-// Metrics: each is one file in eval/metrics/ and one row of the table in eval/metrics/table.cpp. The pipeline calls
-// evaluation through this interface (areas are above the pipeline).
+// Metrics: each is one file in eval/metrics/ and one row of the table in eval/metrics/table.cpp.
+// The pipeline calls evaluation through this interface (areas are above the pipeline).
 #pragma once
 
 #include <filesystem>
@@ -21,10 +21,10 @@ struct EvaluationRequest {
   std::vector<EvaluationModel> models;
   std::optional<EvaluationModel> reference;
   DataSpec data;
-  std::optional<int64_t> window;          // default: the smaller of 2048 and the models' maximum
-  std::vector<std::string> metrics;       // empty = all that apply
+  std::optional<int64_t> window;     // default: the smaller of 2048 and the models' maximum
+  std::vector<std::string> metrics;  // empty = all that apply
   uint64_t seed = 0;
-  std::filesystem::path cache;            // finished rows are kept here for resume; "" = none
+  std::filesystem::path cache;  // finished rows are kept here for resume; "" = none
 };
 
 /// Rows in the order models × metrics. Relative metrics are refused when tokenizers differ.

@@ -1,5 +1,5 @@
-// A stage: reads a model directory, writes a smaller or better one, reports what it did. One row per type in
-// the table of cli/stage_table.cpp.
+// A stage: reads a model directory, writes a smaller or better one, reports what it did. One row
+// per type in the table of cli/stage_table.cpp.
 #pragma once
 
 #include <cstdint>
@@ -32,20 +32,24 @@ struct Check {
 /// What a stage says about its work; becomes its rows in report.json.
 struct StageReport {
   std::vector<Fallback> fallbacks;
-  std::vector<Check> checks;                // verification.passed = all passed
-  nlohmann::ordered_json layers = nlohmann::ordered_json::array();  // per-layer losses, where there are any
-  nlohmann::ordered_json facts = nlohmann::ordered_json::object();  // anything measured: tokens, damping …
-  nlohmann::ordered_json curves = nlohmann::ordered_json::object(); // name -> [[x, y], …] (training loss)
+  std::vector<Check> checks;  // verification.passed = all passed
+  nlohmann::ordered_json layers =
+      nlohmann::ordered_json::array();  // per-layer losses, where there are any
+  nlohmann::ordered_json facts =
+      nlohmann::ordered_json::object();  // anything measured: tokens, damping …
+  nlohmann::ordered_json curves =
+      nlohmann::ordered_json::object();  // name -> [[x, y], …] (training loss)
 };
 
 /// Everything a running stage may use.
 struct StageContext {
   const Recipe& recipe;
   const StageSpec& spec;
-  std::filesystem::path input;     // model directory of `from`; empty when training from scratch
-  std::filesystem::path output;    // empty directory that exists; write output/"model"
-  std::filesystem::path scratch;   // survives an interruption: checkpoints for resume; removed after success
-  uint64_t seed;                   // of this stage: derived from the recipe's seed and the stage's name
+  std::filesystem::path input;   // model directory of `from`; empty when training from scratch
+  std::filesystem::path output;  // empty directory that exists; write output/"model"
+  std::filesystem::path
+      scratch;    // survives an interruption: checkpoints for resume; removed after success
+  uint64_t seed;  // of this stage: derived from the recipe's seed and the stage's name
   int threads;
   StageReport& report;
   /// The model directory of a stage's name or "model".
@@ -63,17 +67,18 @@ struct StageContext {
 
 /// What a stage will need and make, from headers alone.
 struct StageEstimate {
-  nlohmann::ordered_json config;   // config.json of what it emits
+  nlohmann::ordered_json config;  // config.json of what it emits
   int64_t parameters = 0;
-  uint64_t bytes = 0;              // on disk
-  uint64_t peak_bytes = 0;         // memory
+  uint64_t bytes = 0;       // on disk
+  uint64_t peak_bytes = 0;  // memory
   double seconds = 0;
-  std::vector<std::string> notes;  // legality, divisibility: "down_proj: 172 columns are no multiple of 32"
+  std::vector<std::string>
+      notes;  // legality, divisibility: "down_proj: 172 columns are no multiple of 32"
 };
 
 /// Where an estimate starts: what the stage before emits.
 struct EstimateInput {
-  nlohmann::ordered_json config;   // empty object when there is none
+  nlohmann::ordered_json config;  // empty object when there is none
   int64_t parameters = 0;
   uint64_t bytes = 0;
 };
@@ -81,8 +86,8 @@ struct EstimateInput {
 /// One row of the stage table.
 struct StageType {
   std::string_view name, summary;
-  bool trains = false;           // needs LibTorch
-  bool needs_model = true;       // false: may start from nothing (train)
+  bool trains = false;      // needs LibTorch
+  bool needs_model = true;  // false: may start from nothing (train)
   std::vector<FieldInfo> (*describe)() = nullptr;
   /// Resolved options for manifest and cache key; mistakes go to `problems`.
   nlohmann::ordered_json (*resolve)(const Node& options, Problems& problems) = nullptr;

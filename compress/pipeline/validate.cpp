@@ -1,0 +1,134 @@
+// What is wrong with a recipe, beyond what the recipe itself can know: checks against the table of
+// stages, the metrics and the file system. Reads no weights.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "compress/base/error.h"
+#include "compress/base/nearest.h"
+#include "compress/pipeline/cache.h"
+#include "compress/pipeline/gates.h"
+#include "compress/pipeline/runner.h"
+
+namespace attar {
+namespace {
+
+template <class Items>
+std::vector<std::string> names_of(const Items& items) {
+  std::vector<std::string> names;
+  for (const auto& item : items) names.emplace_back(item.name);
+  return names;
+}
+
+bool contains(const std::vector<std::string>& list, const std::string& item) {
+  return std::find(list.begin(), list.end(), item) != list.end();
+}
+
+void check_data(const DataSpec& data, Problems& problems) {
+  if (data.path.empty()) return;
+  std::error_code code;
+  if (!fs::exists(data.path, code)) {
+    problems.add("no such data file: " + data.path.string(), data.where,
+                 "relative paths are relative to the recipe file");
+  } else if (::access(data.path.c_str(), R_OK) != 0) {
+    problems.add("data file can't be read: " + data.path.string(), data.where);
+  } else if (fs::is_directory(data.path)) {
+    if (data_files(data).empty())
+      problems.add(
+          fmt::format("no file in {} matches include '{}'", data.path.string(), data.include),
+          data.where);
+  } else if (fs::is_regular_file(data.path) && fs::file_size(data.path) == 0) {
+    problems.add("data file is empty: " + data.path.string(), data.where);
+  }
+}
+
+void check_model_place(const Recipe& recipe, Problems& problems) {
+  if (recipe.model.empty()) return;
+  const std::string where = recipe.file.string() + ": model";
+  std::error_code code;
+  if (recipe.model.starts_with("hf://"))
+    problems.add("models are not downloaded: " + recipe.model, where,
+                 "download it first and give its directory");
+  else if (!fs::is_directory(recipe.model, code))
+    problems.add(
+        "no such model directory: " + recipe.model, where,
+        "give a directory with config.json and safetensors files; relative paths are relative "
+        "to the recipe file");
+  else if (!fs::is_regular_file(fs::path(recipe.model) / "config.json", code))
+    problems.add("no config.json in the model directory: " + recipe.model, where);
+}
+
+/// `earlier`: the names that this stage may refer to.
+void check_stage(const StageSpec& spec, const Recipe& recipe, const Toolbox& tools,
+                 const std::vector<std::string>& earlier, Problems& problems) {
+  const StageType* type = find_stage_type(tools, spec.type);
+  if (!type) {
+    problems.add("unknown stage type '" + spec.type + "'", spec.where,
+                 suggest(spec.type, names_of(tools.stages)));
+    return;
+  }
+  type->resolve(spec.options, problems);
+  if (spec.from == "model" ? recipe.model.empty() && type->needs_model
+                           : !contains(earlier, spec.from)) {
+    const bool later = recipe.find_stage(spec.from) != nullptr;
+    problems.add(
+        spec.from == "model" ? "stage '" + spec.name + "' needs a model, and the recipe has none"
+        : later ? "stage '" + spec.name + "' starts from '" + spec.from + "', which comes later"
+                : "stage '" + spec.name + "' starts from the unknown '" + spec.from + "'",
+        spec.where,
+        spec.from == "model" ? "set model: or let a stage of type train come first"
+        : later              ? "move that stage up"
+                             : suggest(spec.from, earlier));
+  }
+  if (!type->references) return;
+  std::vector<std::string> data, stages;
+  type->references(spec.options, data, stages);
+  for (const auto& name : data)
+    if (!recipe.find_data(name))
+      problems.add(fmt::format("stage '{}' uses the unknown data entry '{}'", spec.name, name),
+                   spec.where, suggest(name, names_of(recipe.data)));
+  for (const auto& name : stages)
+    if (!contains(earlier, name))
+      problems.add(
+          fmt::format("stage '{}' refers to '{}', which is neither the model nor an earlier stage",
+                      spec.name, name),
+          spec.where, suggest(name, earlier));
+}
+
+void check_evaluation(const Recipe& recipe, const Toolbox& tools,
+                      const std::vector<std::string>& models, Problems& problems) {
+  if (!recipe.evaluate) return;
+  const EvaluateSpec& e = *recipe.evaluate;
+  if (!recipe.find_data(e.data))
+    problems.add("evaluation uses the unknown data entry '" + e.data + "'", e.where,
+                 suggest(e.data, names_of(recipe.data)));
+  for (const auto& name : e.models)
+    if (!contains(models, name))
+      problems.add("evaluation of the unknown model '" + name + "'", e.where,
+                   suggest(name, models));
+  const bool by_default = e.reference == "model" && recipe.model.empty();
+  if (!e.reference.empty() && !by_default && !contains(models, e.reference))
+    problems.add("unknown reference model '" + e.reference + "'", e.where,
+                 suggest(e.reference, models));
+  for (const auto& metric : e.metrics)
+    if (!contains(tools.metrics, metric))
+      problems.add("unknown metric '" + metric + "'", e.where, suggest(metric, tools.metrics));
+}
+
+}  // namespace
+
+void validate_recipe(const Recipe& recipe, const Toolbox& tools, Problems& problems) {
+  check_model_place(recipe, problems);
+  for (const auto& data : recipe.data) check_data(data, problems);
+  std::vector<std::string> models;
+  if (!recipe.model.empty()) models.push_back("model");
+  for (const auto& spec : recipe.stages) {
+    check_stage(spec, recipe, tools, models, problems);
+    models.push_back(spec.name);
+  }
+  check_evaluation(recipe, tools, models, problems);
+  check_gates(recipe, models, problems);
+}
+
+}  // namespace attar
