@@ -1,0 +1,164 @@
+// attar generate: text from a model, streamed as it is written.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <fstream>
+#include <optional>
+
+#include "compress/base/error.h"
+#include "compress/base/process.h"
+#include "compress/base/progress.h"
+#include "compress/cli/command.h"
+#include "compress/formats/weights.h"
+#include "compress/runtime/model.h"
+#include "compress/tokenizer/tokenizer.h"
+
+namespace attar::cli {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+/// Ids that end a text: config.json's and, where present, generation_config.json's.
+std::vector<int32_t> end_ids(const ModelDirectory& directory, const ModelSpec& spec) {
+  std::vector<int32_t> ids(spec.eos_ids.begin(), spec.eos_ids.end());
+  const auto path = directory.path / "generation_config.json";
+  if (!fs::exists(path)) return ids;
+  const auto config = nlohmann::json::parse(read_text(path), nullptr, false);
+  if (config.is_discarded()) throw bad_input("not valid JSON", path.string());
+  const auto eos = config.value("eos_token_id", nlohmann::json());
+  for (const auto& id : eos.is_array() ? eos : nlohmann::json::array({eos}))
+    if (id.is_number_integer()) ids.push_back(id.get<int32_t>());
+  return ids;
+}
+
+struct Generated {
+  std::string text;
+  std::vector<int32_t> ids;
+  const char* stopped = "";
+  double prefill_seconds = 0, decode_seconds = 0;
+};
+
+/// Reads `prompt`, then draws ids until an end id, `limit` ids or the model's last position.
+Generated generate(const std::shared_ptr<const RuntimeModel>& model,
+                   const std::shared_ptr<const Tokenizer>& tokenizer,
+                   const std::vector<int32_t>& prompt, const std::vector<int32_t>& ends,
+                   int64_t limit, const SamplingOptions& sampling, bool stream) {
+  Generated result;
+  Session session(model);
+  Sampler sampler(sampling);
+  StreamDecoder decoder(tokenizer);
+  const auto emit = [&](const std::string& piece) {
+    result.text += piece;
+    if (stream && !piece.empty()) {
+      std::fwrite(piece.data(), 1, piece.size(), stdout);
+      std::fflush(stdout);
+    }
+  };
+
+  auto start = Clock::now();
+  auto logits = session.advance(prompt);
+  result.prefill_seconds = seconds_since(start);
+  start = Clock::now();
+  for (result.stopped = "--max-new-tokens reached"; std::ssize(result.ids) < limit;) {
+    check_interrupted();
+    const int32_t id = sampler.next(logits);
+    if (std::find(ends.begin(), ends.end(), id) != ends.end()) {
+      result.stopped = "end token";
+      break;
+    }
+    result.ids.push_back(id);
+    emit(decoder.push(id));
+    if (session.position() >= model->spec().max_positions) {
+      result.stopped = "the model's last position reached";
+      break;
+    }
+    logits = session.advance({&id, 1});
+  }
+  emit(decoder.finish());
+  result.decode_seconds = seconds_since(start);
+  return result;
+}
+
+int run(const Command& self, const std::vector<std::string>& args) {
+  po::options_description options("Options");
+  SamplingOptions sampling;
+  std::string path, prompt;
+  int64_t limit = 256;
+  options.add_options()                                                                    //
+      ("model", po::value(&path)->required(), "model directory")                           //
+      ("prompt", po::value(&prompt)->required(), "text to continue; may be empty")         //
+      ("max-new-tokens", po::value(&limit)->default_value(limit), "ids to write at most")  //
+      ("temperature", po::value(&sampling.temperature)->default_value(0),
+       "0 always takes the likeliest id")  //
+      ("top-k", po::value(&sampling.top_k)->default_value(0),
+       "draw from the k likeliest ids; 0 = all")  //
+      ("top-p", po::value(&sampling.top_p)->default_value(1),
+       "draw from the likeliest ids that hold this probability")               //
+      ("seed", po::value(&sampling.seed)->default_value(0), "of the draws")    //
+      ("echo", po::bool_switch(), "print the prompt before its continuation")  //
+      ("chat", po::bool_switch(), "format the prompt with the model's chat template");
+  po::positional_options_description positional;
+  positional.add("model", 1);
+  const auto parsed = parse(self, args, options, positional);
+  if (parsed.help_shown) return 0;
+  if (parsed.values["chat"].as<bool>())
+    throw bad_input(
+        "--chat needs chat templates, which this version does not read", "--chat",
+        "write the template's markers into --prompt; special tokens are recognized there");
+  if (limit < 1) throw bad_input("--max-new-tokens must be at least 1");
+
+  const auto tokenizer = Tokenizer::load(path);
+  const auto directory = ModelDirectory::open(path);
+  const auto model = RuntimeModel::load(directory);
+  if (tokenizer->vocab_size() > model->spec().vocab)
+    throw bad_input(fmt::format("the tokenizer has {} ids, the model's embedding {}",
+                                tokenizer->vocab_size(), model->spec().vocab),
+                    path, "tokenizer.json and the weights belong to different models");
+  auto ids = tokenizer->encode(prompt);
+  if (ids.empty() && model->spec().bos_id)  // a text starts somewhere, template or not
+    ids.push_back(static_cast<int32_t>(*model->spec().bos_id));
+  if (ids.empty())
+    throw bad_input("the prompt is empty and the model names no BOS token", path,
+                    "give a --prompt");
+
+  const bool echo = parsed.values["echo"].as<bool>();
+  if (echo && !parsed.json) fmt::print("{}", prompt);
+  const auto result = generate(model, tokenizer, ids, end_ids(directory, model->spec()), limit,
+                               sampling, !parsed.json);
+  const double rate =
+      static_cast<double>(result.ids.size()) / std::max(result.decode_seconds, 1e-9);
+  if (parsed.json) {
+    const nlohmann::ordered_json json = {{"text", result.text},
+                                         {"ids", result.ids},
+                                         {"prompt_tokens", ids.size()},
+                                         {"stopped", result.stopped},
+                                         {"prefill_seconds", result.prefill_seconds},
+                                         {"decode_tokens_per_s", rate}};
+    fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+  } else if (::isatty(1)) {
+    fmt::print("\n");
+  }
+  say(fmt::format(
+      "{} tokens in {:.2f} s ({:.1f}/s) after {} prompt tokens in {:.2f} s; stopped: {}",
+      result.ids.size(), result.decode_seconds, rate, ids.size(), result.prefill_seconds,
+      result.stopped));
+  return 0;
+}
+
+}  // namespace
+
+Command generate_command() {
+  return {"generate", "MODEL --prompt TEXT [options]", "continues a text",
+          "attar generate ./student --prompt \"Once upon a time\" --max-new-tokens 64\n"
+          "attar generate ./student --prompt \"Dear customer,\" --temperature 0.8 --seed 1",
+          run};
+}
+
+}  // namespace attar::cli
