@@ -1,0 +1,48 @@
+// Scales and zero points of a quantized matrix: one pair per row and group of input columns.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "compress/formats/quantized_matrix.h"
+
+namespace attar {
+
+/// The integers that codes may take, in the signed convention of compressed-tensors; a stored code
+/// is `code + offset`.
+struct CodeRange {
+  float low = -8, high = 7;
+  int offset = 8;
+};
+/// bits in 2 … 8.
+CodeRange code_range(int bits);
+
+enum class ScaleSearch {
+  minmax,  // the range of the group's values
+  mse,     // the shrunken range with the smallest (weighted) squared error after rounding
+};
+
+struct ScaleOptions {
+  ScaleSearch search = ScaleSearch::minmax;
+  /// Symmetric: max|w| gets the highest code (scale max|w| / high) instead of half a step more.
+  bool narrow = false;
+  std::span<const float> importance;  // [cols] weights of the squared error; empty = all 1
+};
+
+/// [rows, groups] pairs; value = (code − zero) · scale.
+struct GroupScales {
+  std::vector<float> scales;  // rounded to the layout's scale_dtype
+  std::vector<float> zeros;   // integers in the signed convention; all 0 when symmetric
+};
+
+/// Rounds a scale to a float type and keeps it above zero: at least float32's epsilon.
+float storable_scale(float scale, DType dtype);
+
+/// Chooses scales for w [rows, cols] (finite). With minmax they are compressed-tensors': symmetric
+/// max|w| / ((high − low) / 2); asymmetric (max − min) / (high − low), zero = round(low − min /
+/// scale); the range always includes 0. Throws failure when a scale overflows scale_dtype.
+GroupScales choose_scales(std::span<const float> w, int64_t rows, int64_t cols,
+                          const QuantLayout& layout, const ScaleOptions& options = {});
+
+}  // namespace attar
