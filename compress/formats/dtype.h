@@ -15,7 +15,8 @@ size_t dtype_size(DType dtype);
 /// safetensors' name: "F32", "BF16", "I64" …
 std::string_view dtype_name(DType dtype);
 std::optional<DType> dtype_from_name(std::string_view name);
-/// config.json's name: "float32", "bfloat16", "float16" and back; also short "fp32", "bf16", "fp16".
+/// config.json's name: "float32", "bfloat16", "float16" and back; also short "fp32", "bf16",
+/// "fp16".
 std::string_view torch_dtype_name(DType dtype);
 std::optional<DType> dtype_from_torch_name(std::string_view name);
 

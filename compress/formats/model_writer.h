@@ -14,26 +14,28 @@
 
 namespace attar {
 
-/// What one tensor of the new model will be; declared before any is written, because the header of a
-/// safetensors file comes first.
+/// What one tensor of the new model will be; declared before any is written, because the header of
+/// a safetensors file comes first.
 struct TensorPlan {
-  std::string name;                    // "model.layers.0.mlp.up_proj.weight"
+  std::string name;  // "model.layers.0.mlp.up_proj.weight"
   std::vector<int64_t> shape;
-  DType dtype = DType::f32;            // dense
-  std::optional<QuantLayout> layout;   // set: quantized instead
+  DType dtype = DType::f32;           // dense
+  std::optional<QuantLayout> layout;  // set: quantized instead
 };
 
-/// Writes into `directory` (which exists, usually a StagedDirectory). Tensors may come in any order.
+/// Writes into `directory` (which exists, usually a StagedDirectory). Tensors may come in any
+/// order.
 class ModelWriter {
  public:
-  /// `config` is written as it is, plus `quantization_config` when a tensor is quantized; side files are
-  /// copied from `side_files_from` unless that is empty.
+  /// `config` is written as it is, plus `quantization_config` when a tensor is quantized; side
+  /// files are copied from `side_files_from` unless that is empty.
   ModelWriter(fs::path directory, nlohmann::ordered_json config, std::vector<TensorPlan> tensors,
               const fs::path& side_files_from);
   ~ModelWriter();
 
   void write(const std::string& name, std::span<const float> values);
-  void write(const std::string& name, std::span<const std::byte> bytes);  // already in the planned dtype
+  void write(const std::string& name,
+             std::span<const std::byte> bytes);  // already in the planned dtype
   void write(const std::string& name, const QuantizedMatrix& q);
   void finish();
 

@@ -1,7 +1,7 @@
 // safetensors files: memory-mapped in, streamed out.
 //
-// The reader trusts nothing: header length, JSON, dtypes, shapes, offsets, overlap and file size are all
-// checked when the file is opened, so that a view is always in bounds.
+// The reader trusts nothing: header length, JSON, dtypes, shapes, offsets, overlap and file size
+// are all checked when the file is opened, so that a view is always in bounds.
 #pragma once
 
 #include <cstddef>
@@ -52,8 +52,9 @@ class Safetensors {
   std::map<std::string, std::string> metadata_;
 };
 
-/// Writes one file in a stream. All tensors are declared first (the header comes first in the file); their
-/// bytes may then be written in any order, each once. Nothing appears under `path` before finish().
+/// Writes one file in a stream. All tensors are declared first (the header comes first in the
+/// file); their bytes may then be written in any order, each once. Nothing appears under `path`
+/// before finish().
 class SafetensorsWriter {
  public:
   struct Declaration {

@@ -1,5 +1,5 @@
-// Where a model's weights come from, whatever format holds them: named tensors, dense or quantized, read
-// from memory-mapped files one at a time.
+// Where a model's weights come from, whatever format holds them: named tensors, dense or quantized,
+// read from memory-mapped files one at a time.
 #pragma once
 
 #include <cstdint>
@@ -32,10 +32,10 @@ using Weight = std::variant<DenseTensor, QuantizedMatrix>;
 
 /// A listing row, from headers alone.
 struct WeightInfo {
-  std::string name;              // the Hugging Face name, "model.layers.0.mlp.up_proj.weight"
-  std::vector<int64_t> shape;    // of the dense tensor it stands for
-  std::string format;            // "F32", "BF16", "int4 g32 sym"
-  uint64_t bytes = 0;            // on disk: codes, scales, zeros
+  std::string name;            // the Hugging Face name, "model.layers.0.mlp.up_proj.weight"
+  std::vector<int64_t> shape;  // of the dense tensor it stands for
+  std::string format;          // "F32", "BF16", "int4 g32 sym"
+  uint64_t bytes = 0;          // on disk: codes, scales, zeros
 };
 
 class WeightSource {
@@ -66,7 +66,8 @@ struct ModelDirectory {
 /// chat template, special tokens. Returns the names copied.
 std::vector<std::string> copy_side_files(const fs::path& from, const fs::path& to);
 
-/// Non-finite values are refused everywhere a stage reads weights: bad_input naming tensor and index.
+/// Non-finite values are refused everywhere a stage reads weights: bad_input naming tensor and
+/// index.
 void require_finite(std::string_view name, std::span<const float> values);
 
 }  // namespace attar

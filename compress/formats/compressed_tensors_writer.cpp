@@ -1,0 +1,101 @@
+#include <algorithm>
+#include <cstring>
+
+#include "compress/formats/compressed_tensors.h"
+
+namespace attar::compressed_tensors {
+namespace {
+
+using nlohmann::ordered_json;
+
+/// The library version whose files these are like: readers compare it with the keys they know.
+constexpr const char* kVersion = "0.11.0";
+
+int64_t groups_of(const QuantLayout& layout, int64_t cols) {
+  return layout.group == 0 ? 1 : (cols + layout.group - 1) / layout.group;
+}
+
+int64_t words_for(int64_t count, int bits) {
+  return (count * bits + 31) / 32;
+}
+
+ordered_json weights_arguments(const QuantLayout& layout) {
+  ordered_json arguments;
+  arguments["num_bits"] = layout.bits;
+  arguments["type"] = "int";
+  arguments["symmetric"] = layout.symmetric;
+  arguments["strategy"] = layout.group == 0 ? "channel" : "group";
+  arguments["group_size"] = layout.group == 0 ? ordered_json(nullptr) : ordered_json(layout.group);
+  arguments["block_structure"] = nullptr;
+  arguments["dynamic"] = false;
+  arguments["actorder"] = nullptr;
+  arguments["observer"] = "minmax";
+  arguments["observer_kwargs"] = ordered_json::object();
+  return arguments;
+}
+
+/// Where a layout's matrices stand in config_groups; scale_dtype is not part of the configuration.
+bool same_group(const QuantLayout& a, const QuantLayout& b) {
+  return a.bits == b.bits && a.group == b.group && a.symmetric == b.symmetric;
+}
+
+}  // namespace
+
+std::vector<SafetensorsWriter::Declaration> declare(const std::string& module, int64_t rows,
+                                                    int64_t cols, const QuantLayout& layout) {
+  const int64_t groups = groups_of(layout, cols);
+  std::vector<SafetensorsWriter::Declaration> tensors = {
+      {module + ".weight_packed", DType::i32, {rows, words_for(cols, layout.bits)}},
+      {module + ".weight_scale", layout.scale_dtype, {rows, groups}},
+      {module + ".weight_shape", DType::i64, {2}}};
+  if (!layout.symmetric)
+    tensors.push_back(
+        {module + ".weight_zero_point", DType::i32, {words_for(rows, layout.bits), groups}});
+  return tensors;
+}
+
+void write(SafetensorsWriter& writer, const std::string& module, const QuantizedMatrix& q) {
+  const int bits = q.layout.bits;
+  const auto words = pack_columns(q.codes, q.rows, q.cols, bits);
+  writer.write(module + ".weight_packed", std::as_bytes(std::span(words)));
+  writer.write_floats(module + ".weight_scale", q.scales);
+  const int64_t shape[2] = {q.rows, q.cols};
+  writer.write(module + ".weight_shape", std::as_bytes(std::span(shape)));
+  if (q.layout.symmetric) return;
+  const auto zeros = pack_rows(q.zeros, q.rows, q.groups(), bits);
+  writer.write(module + ".weight_zero_point", std::as_bytes(std::span(zeros)));
+}
+
+nlohmann::ordered_json config(const std::vector<std::pair<std::string, QuantLayout>>& modules,
+                              const std::vector<std::string>& ignored) {
+  std::vector<std::pair<QuantLayout, ordered_json>> groups;  // and the names of their modules
+  for (const auto& [module, layout] : modules) {
+    const auto same = [&layout = layout](const auto& g) { return same_group(g.first, layout); };
+    auto place = std::find_if(groups.begin(), groups.end(), same);
+    if (place == groups.end()) place = groups.insert(groups.end(), {layout, ordered_json::array()});
+    place->second.push_back(module);
+  }
+  ordered_json config_groups = ordered_json::object();
+  for (size_t i = 0; i < groups.size(); ++i) {
+    ordered_json group;
+    group["targets"] = groups.size() == 1 ? ordered_json::array({"Linear"}) : groups[i].second;
+    group["weights"] = weights_arguments(groups[i].first);
+    group["input_activations"] = nullptr;
+    group["output_activations"] = nullptr;
+    config_groups["group_" + std::to_string(i)] = std::move(group);
+  }
+  ordered_json quantization;
+  quantization["quant_method"] = "compressed-tensors";
+  quantization["version"] = kVersion;
+  quantization["format"] = "pack-quantized";
+  quantization["quantization_status"] = "compressed";
+  quantization["global_compression_ratio"] = nullptr;
+  quantization["kv_cache_scheme"] = nullptr;
+  quantization["config_groups"] = std::move(config_groups);
+  quantization["ignore"] = ignored;
+  quantization["sparsity_config"] = ordered_json::object();
+  quantization["transform_config"] = ordered_json::object();
+  return quantization;
+}
+
+}  // namespace attar::compressed_tensors

@@ -1,0 +1,124 @@
+#include "compress/formats/weights.h"
+
+#include <fmt/core.h>
+
+#include <bit>
+#include <cmath>
+
+#include "compress/base/error.h"
+#include "compress/formats/checkpoint.h"
+#include "compress/formats/compressed_tensors.h"
+#include "compress/formats/json.h"
+
+namespace attar {
+namespace {
+
+/// Weights as they stand in the safetensors files.
+class DenseSource : public WeightSource {
+ public:
+  explicit DenseSource(Checkpoint checkpoint) : checkpoint_(std::move(checkpoint)) {
+    for (const TensorView* tensor : checkpoint_.tensors())
+      list_.push_back({tensor->name, tensor->shape, std::string(dtype_name(tensor->dtype)),
+                       tensor->bytes.size()});
+  }
+
+  const std::vector<WeightInfo>& list() const override { return list_; }
+  bool has(std::string_view name) const override { return checkpoint_.find(name) != nullptr; }
+  Weight load(std::string_view name) const override {
+    const TensorView& tensor = checkpoint_.at(name);
+    return DenseTensor{tensor.dtype, tensor.shape, tensor.bytes, checkpoint_.owner(tensor)};
+  }
+
+ private:
+  Checkpoint checkpoint_;
+  std::vector<WeightInfo> list_;
+};
+
+nlohmann::ordered_json read_config(const fs::path& directory) {
+  std::error_code code;
+  const auto status = fs::status(directory, code);
+  if (!fs::exists(status))
+    throw bad_input("no such model directory", directory.string(),
+                    "give a directory that holds config.json and model.safetensors");
+  if (!fs::is_directory(status))
+    throw bad_input("a model is a directory, this is a file", directory.string(),
+                    "give the directory that holds config.json and model.safetensors");
+  const fs::path path = directory / "config.json";
+  if (!fs::exists(path))
+    throw bad_input("the directory holds no config.json", directory.string(),
+                    fs::exists(directory / "adapter_config.json")
+                        ? "this is a LoRA adapter: give its base model, and the adapter separately"
+                        : "give a Hugging Face model directory");
+  auto config = parse_json<nlohmann::ordered_json>(MappedFile::open(path).text(), path.string());
+  if (!config.is_object()) throw bad_input("config.json is no JSON object", path.string());
+  return config;
+}
+
+/// The weights in `checkpoint`, which `config` says how to read.
+std::shared_ptr<const WeightSource> open_weights(const nlohmann::ordered_json& config,
+                                                 const fs::path& directory, Checkpoint checkpoint) {
+  const auto quantization = config.find("quantization_config");
+  if (quantization == config.end() || quantization->is_null())
+    return std::make_shared<DenseSource>(std::move(checkpoint));
+  const std::string where = (directory / "config.json").string() + ": quantization_config";
+  const auto method =
+      quantization->is_object() ? quantization->find("quant_method") : quantization->end();
+  if (!quantization->is_object() || method == quantization->end() || !method->is_string())
+    throw bad_input("quantization_config names no quant_method", where);
+  if (*method != "compressed-tensors")
+    throw bad_input(fmt::format("unsupported quant_method \"{}\"", method->get<std::string>()),
+                    where, "supported: compressed-tensors, or weights without quantization");
+  return compressed_tensors::open(*quantization, std::move(checkpoint), where);
+}
+
+}  // namespace
+
+int64_t DenseTensor::count() const {
+  int64_t count = 1;
+  for (const int64_t size : shape) count *= size;
+  return count;
+}
+
+std::vector<float> DenseTensor::floats() const {
+  if (!is_float(dtype))
+    throw bad_input(fmt::format("a weight holds {}, not floats", dtype_name(dtype)));
+  std::vector<float> values(static_cast<size_t>(count()));
+  to_float32(bytes, dtype, values);
+  return values;
+}
+
+std::vector<float> WeightSource::floats(std::string_view name) const {
+  const Weight weight = load(name);
+  if (const auto* quantized = std::get_if<QuantizedMatrix>(&weight)) return dequantize(*quantized);
+  const auto& dense = std::get<DenseTensor>(weight);
+  if (!is_float(dense.dtype))
+    throw bad_input(fmt::format("the tensor holds {}, not floats", dtype_name(dense.dtype)),
+                    fmt::format("tensor {}", name));
+  return dense.floats();
+}
+
+ModelDirectory ModelDirectory::open(const fs::path& path) {
+  ModelDirectory model;
+  model.path = path;
+  model.config = read_config(path);
+  Checkpoint checkpoint = Checkpoint::open(path);
+  model.weight_bytes = checkpoint.file_bytes();
+  model.weights = open_weights(model.config, path, std::move(checkpoint));
+  return model;
+}
+
+void require_finite(std::string_view name, std::span<const float> values) {
+  constexpr uint32_t kExponent = 0x7f800000u;
+  uint32_t any = 0;  // the branch-free pass is the usual one
+  for (const float value : values)
+    any |= static_cast<uint32_t>((std::bit_cast<uint32_t>(value) & kExponent) == kExponent);
+  if (any == 0) return;
+  size_t index = 0;
+  while (std::isfinite(values[index])) ++index;
+  throw bad_input(fmt::format("element {} of {} is {}", index, values.size(),
+                              std::isnan(values[index]) ? "not a number" : "infinite"),
+                  fmt::format("tensor {}", name),
+                  "the model is damaged: fetch it again, or train it with a lower learning rate");
+}
+
+}  // namespace attar
