@@ -46,23 +46,30 @@ std::string objection(const Gate& gate, const std::string& reference,
 }  // namespace
 
 void check_gates(const Recipe& recipe, const std::vector<std::string>& models, Problems& problems) {
+  const auto contains = [](const std::vector<std::string>& list, const std::string& item) {
+    return std::find(list.begin(), list.end(), item) != list.end();
+  };
   for (const auto& gate : recipe.gates) {
-    const auto& evaluated =
-        recipe.evaluate && !recipe.evaluate->models.empty() ? recipe.evaluate->models : models;
-    if (!recipe.evaluate)
+    if (!recipe.evaluate) {
       problems.add("a gate needs an evaluation", gate.where, "add evaluate: to the recipe");
-    else if (std::find(evaluated.begin(), evaluated.end(), gate.model) == evaluated.end())
+      continue;
+    }
+    const EvaluateSpec& e = *recipe.evaluate;
+    const auto& evaluated = e.models.empty() ? models : e.models;
+    if (!contains(evaluated, gate.model))
       problems.add("gate on '" + gate.model + "', which is not evaluated", gate.where,
                    suggest(gate.model, evaluated));
-    if (gate.metric == "recovery" && recipe.evaluate) {
-      const auto& metrics = recipe.evaluate->metrics;
-      if (!metrics.empty() &&
-          std::find(metrics.begin(), metrics.end(), "perplexity") == metrics.end())
+    if (gate.metric == "recovery") {
+      if (!e.metrics.empty() && !contains(e.metrics, "perplexity"))
         problems.add("the gate 'recovery' needs the metric perplexity", gate.where,
                      "add it to evaluate.metrics");
-    } else if (gate.metric != "recovery" && bounded_metric(gate.metric).empty())
+      if (e.reference.empty() || (e.reference != "model" && !contains(evaluated, e.reference)))
+        problems.add("the gate 'recovery' needs a reference that is evaluated", gate.where,
+                     "set evaluate.reference and list it in evaluate.models");
+    } else if (bounded_metric(gate.metric).empty()) {
       problems.add("unknown gate '" + gate.metric + "'", gate.where,
                    "known: recovery, <metric>_max, <metric>_min");
+    }
   }
 }
 

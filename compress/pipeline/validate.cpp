@@ -69,48 +69,30 @@ void check_stage(const StageSpec& spec, const Recipe& recipe, const Toolbox& too
     return;
   }
   type->resolve(spec.options, problems);
-  if (spec.from == "model" ? recipe.model.empty() && type->needs_model
-                           : !contains(earlier, spec.from)) {
-    const bool later = recipe.find_stage(spec.from) != nullptr;
-    problems.add(
-        spec.from == "model" ? "stage '" + spec.name + "' needs a model, and the recipe has none"
-        : later ? "stage '" + spec.name + "' starts from '" + spec.from + "', which comes later"
-                : "stage '" + spec.name + "' starts from the unknown '" + spec.from + "'",
-        spec.where,
-        spec.from == "model" ? "set model: or let a stage of type train come first"
-        : later              ? "move that stage up"
-                             : suggest(spec.from, earlier));
-  }
+  if (spec.from == "model" && recipe.model.empty() && type->needs_model)
+    problems.add("stage '" + spec.name + "' needs a model, and the recipe has none", spec.where,
+                 "set model: or let a stage of type train come first");
   if (!type->references) return;
   std::vector<std::string> data, stages;
   type->references(spec.options, data, stages);
   for (const auto& name : data)
-    if (!recipe.find_data(name))
+    if (!name.empty() && !recipe.find_data(name))
       problems.add(fmt::format("stage '{}' uses the unknown data entry '{}'", spec.name, name),
                    spec.where, suggest(name, names_of(recipe.data)));
   for (const auto& name : stages)
-    if (!contains(earlier, name))
+    if (!name.empty() && !contains(earlier, name))
       problems.add(
           fmt::format("stage '{}' refers to '{}', which is neither the model nor an earlier stage",
                       spec.name, name),
           spec.where, suggest(name, earlier));
 }
 
-void check_evaluation(const Recipe& recipe, const Toolbox& tools,
-                      const std::vector<std::string>& models, Problems& problems) {
+void check_evaluation(const Recipe& recipe, const Toolbox& tools, Problems& problems) {
   if (!recipe.evaluate) return;
   const EvaluateSpec& e = *recipe.evaluate;
-  if (!recipe.find_data(e.data))
-    problems.add("evaluation uses the unknown data entry '" + e.data + "'", e.where,
-                 suggest(e.data, names_of(recipe.data)));
-  for (const auto& name : e.models)
-    if (!contains(models, name))
-      problems.add("evaluation of the unknown model '" + name + "'", e.where,
-                   suggest(name, models));
-  const bool by_default = e.reference == "model" && recipe.model.empty();
-  if (!e.reference.empty() && !by_default && !contains(models, e.reference))
-    problems.add("unknown reference model '" + e.reference + "'", e.where,
-                 suggest(e.reference, models));
+  if (contains(e.models, "model") && recipe.model.empty())
+    problems.add("evaluation of 'model', and the recipe has none", e.where,
+                 "name stages only, or set model:");
   for (const auto& metric : e.metrics)
     if (!contains(tools.metrics, metric))
       problems.add("unknown metric '" + metric + "'", e.where, suggest(metric, tools.metrics));
@@ -127,7 +109,7 @@ void validate_recipe(const Recipe& recipe, const Toolbox& tools, Problems& probl
     check_stage(spec, recipe, tools, models, problems);
     models.push_back(spec.name);
   }
-  check_evaluation(recipe, tools, models, problems);
+  check_evaluation(recipe, tools, problems);
   check_gates(recipe, models, problems);
 }
 
