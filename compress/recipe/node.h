@@ -1,11 +1,14 @@
-// A recipe's YAML with its places: every value knows its file, line and key path, and every mistake is
-// collected, so that a user sees all of them at once.
+// A recipe's YAML with its places: every value knows its file, line and key path, and every mistake
+// is collected, so that a user sees all of them at once.
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace attar {
@@ -21,6 +24,8 @@ class Problems {
   void add(std::string what, std::string where, std::string hint = {});
   bool empty() const { return list_.empty(); }
   const std::vector<Problem>& list() const { return list_; }
+  /// One mistake becomes the error itself; several become a numbered list, in the order of their
+  /// lines.
   void throw_if_any() const;
 
  private:
@@ -32,7 +37,8 @@ class Node {
  public:
   Node() = default;
 
-  /// Parses YAML text; `file` is for messages. Syntax errors and duplicate keys go to `problems`.
+  /// Parses YAML text (one document; anchors, aliases and `<<` merging included); `file` is for
+  /// messages. Syntax errors, duplicate keys and text that is not UTF-8 go to `problems`.
   static Node parse(const std::string& text, const std::string& file, Problems& problems);
 
   bool defined() const;
@@ -43,13 +49,14 @@ class Node {
   /// "file:line: key.path"
   std::string where() const;
   const std::string& path() const;  // "stages.slim.keep"
+  const std::string& file() const;
   int line() const;
 
   /// Map access; an absent child is an undefined node that still knows its place.
   Node operator[](std::string_view key) const;
   /// Keys in file order; empty unless a map.
   std::vector<std::string> keys() const;
-  /// List access.
+  /// List access. A list item that has a `name` goes by it in paths, others by their index.
   size_t size() const;
   Node at(size_t index) const;
 
@@ -64,15 +71,33 @@ class Node {
   /// Reports every key of this map that is not in `known`, with the nearest known name.
   void reject_unknown(const std::vector<std::string>& known, Problems& problems) const;
 
-  /// Sets `key.path` to a YAML scalar, list or map given as text (for --set); creates maps on the way. List
-  /// items are addressed by their `name:` or by index.
-  void set(std::string_view key_path, const std::string& yaml_value, Problems& problems);
+  /// Sets `key.path` to a YAML scalar, list or map given as text (for --set); creates maps on the
+  /// way. List items are addressed by their `name:` or by index. `origin` stands for the file in
+  /// messages about the new value.
+  void set(std::string_view key_path, const std::string& yaml_value, Problems& problems,
+           const std::string& origin = "--set");
+  /// Makes this scalar another text.
+  void set_text(std::string text);
+  /// Adds what `below` has and this map has not; maps that both have are merged likewise.
+  void merge_below(const Node& below);
+  /// Removes a key from a map.
+  void remove(std::string_view key);
+  /// Calls `visit` with every scalar of this tree, in file order (keys are no scalars).
+  void for_each_scalar(const std::function<void(Node&)>& visit) const;
 
-  /// The tree as YAML text again.
+  /// The tree as YAML text again: parsing it gives the same tree.
   std::string dump() const;
 
+  struct Impl;  // of node_impl.h; nobody else's business
+
  private:
-  struct Impl;
+  friend class TreeBuilder;
+  explicit Node(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
+  static void assign_paths(Impl& node, std::string path);
+  static std::shared_ptr<Impl> copy(const Impl& node, size_t& budget);
+  static void merge(Impl& map, const Impl& below, bool deep, size_t& budget);
+  void must_be(const char* what, Problems& problems) const;
+
   std::shared_ptr<Impl> impl_;
 };
 

@@ -1,5 +1,5 @@
-// Options structs: each lists its fields once; parsing, defaults, range checks, error messages, `attar list`,
-// the JSON Schema, the manifest and the cache key all come from that list.
+// Options structs: each lists its fields once; parsing, defaults, range checks, error messages,
+// `attar list`, the JSON Schema, the manifest and the cache key all come from that list.
 //
 //   struct PruneOptions {
 //     std::string method = "width";
@@ -10,8 +10,8 @@
 //     }
 //   };
 //
-// A field is a string, bool, int64_t, double, a std::optional or std::vector of one of these, or another
-// options struct. What no field names is an error.
+// A field is a string, bool, int64_t, double, a std::optional or std::vector of one of these, or
+// another options struct. What no field names is an error.
 #pragma once
 
 #include <cmath>
@@ -117,9 +117,10 @@ class Parser {
       read(child, c, value.emplace());
     } else if constexpr (is_vector<T>::value) {
       value.clear();
-      if (!child.is_list()) return read(child, c, value.emplace_back());  // one item needs no brackets
+      if (!child.is_list())
+        return read(child, c, value.emplace_back());  // one item needs no brackets
       for (size_t i = 0; i < child.size(); ++i) read(child.at(i), c, value.emplace_back());
-    } else if constexpr (requires(T& t, Parser& p) { t.fields(p); }) {
+    } else if constexpr (requires(T & t, Parser & p) { t.fields(p); }) {
       if (!child.is_map())
         return problems_.add("'" + child.path() + "' must be a map of options", child.where());
       Parser nested(child, problems_);
@@ -152,7 +153,7 @@ class Dumper {
       auto list = nlohmann::ordered_json::array();
       for (auto& item : value) list.push_back(dump(item));
       return list;
-    } else if constexpr (requires(T& t, Dumper& d) { t.fields(d); }) {
+    } else if constexpr (requires(T & t, Dumper & d) { t.fields(d); }) {
       Dumper nested;
       value.fields(nested);
       return nested.json;
@@ -182,7 +183,7 @@ class Describer {
       Dumper d;
       d("v", value, "");
       info.default_value = is_optional<T>::value && d.json["v"].is_null() ? "" : d.json["v"].dump();
-    } else if constexpr (requires(T& t, Describer& d) { t.fields(d); }) {
+    } else if constexpr (requires(T & t, Describer & d) { t.fields(d); }) {
       Describer nested;
       value.fields(nested);
       info.type = "map";
@@ -196,8 +197,8 @@ class Describer {
 
 }  // namespace detail
 
-/// Fills an options struct from a map; `ignored` are keys that belong to someone else (name, type, from …).
-/// Mistakes go to `problems`.
+/// Fills an options struct from a map; `ignored` are keys that belong to someone else (name, type,
+/// from …). Mistakes go to `problems`.
 template <class Options>
 Options parse_options(const Node& node, Problems& problems,
                       const std::vector<std::string>& ignored = {}) {

@@ -14,37 +14,38 @@ namespace attar {
 
 /// One entry of `data:`. Paths are absolute once loaded.
 struct DataSpec {
-  std::string name;                       // "train"; empty for --data FILE
-  std::filesystem::path path;             // a file, or a directory of text files
-  std::string format;                     // text | jsonl | csv | tsv | ids; empty = from the file's extension
-  std::string include;                    // for a directory: file-name globs, space separated ("*.h *.hpp")
-  std::string field = "text";             // jsonl / csv / tsv: where the text is
-  std::string label;                      // where the label is (classification)
-  std::string messages;                   // jsonl: where the list of chat messages is
-  std::string split;                      // text: "" = one document a file, else the line that parts documents
-  std::optional<int64_t> samples;         // windows or documents at most, drawn with the recipe's seed
-  std::optional<int64_t> length;          // ids a window
-  std::optional<double> skip, take;       // fractions of the documents: leave out the first, use at most
-  std::string from;                       // another entry whose fields are the defaults
-  std::string where;                      // for messages
+  std::string name;            // "train"; empty for --data FILE
+  std::filesystem::path path;  // a file, or a directory of text files
+  std::string format;          // text | jsonl | csv | tsv | ids; empty = from the file's extension
+  std::string include;         // for a directory: file-name globs, space separated ("*.h *.hpp")
+  std::string field = "text";  // jsonl / csv / tsv: where the text is
+  std::string label;           // where the label is (classification)
+  std::string messages;        // jsonl: where the list of chat messages is
+  std::string split;           // text: "" = one document a file, else the line that parts documents
+  std::optional<int64_t> samples;    // windows or documents at most, drawn with the recipe's seed
+  std::optional<int64_t> length;     // ids a window
+  std::optional<double> skip, take;  // fractions of the documents: leave out the first, use at most
+  std::string from;                  // another entry whose fields are the defaults
+  std::string where;                 // for messages
 };
 
 /// One entry of `stages:`.
 struct StageSpec {
   std::string name, type;
-  std::string from;     // a stage's name or "model"; resolved (never empty) once loaded
-  Node options;         // the whole map; name, type and from are not the stage's own
+  std::string from;  // a stage's name or "model"; resolved (never empty) once loaded
+  Node options;      // the whole map; name, type and from are not the stage's own
   std::string where;
 };
 
 /// `evaluate:`
 struct EvaluateSpec {
-  std::string data;                    // a data entry's name
-  std::string reference = "model";     // or "" for none
-  std::vector<std::string> metrics;    // empty = all that apply
-  std::vector<std::string> models;     // empty = the model and every stage that emits one
+  std::string data;                  // a data entry's name
+  std::string reference = "model";   // or "" for none
+  std::vector<std::string> metrics;  // empty = all that apply
+  std::vector<std::string> models;   // empty = the model and every stage that emits one
   std::optional<int64_t> window;
   std::string where;
+  Node node;  // the map itself, for places in messages
 };
 
 struct Gate {
@@ -57,15 +58,16 @@ struct Recipe {
   std::filesystem::path file;
   std::string name;
   uint64_t seed = 0;
-  std::filesystem::path output;         // absolute
-  std::string model;                    // absolute path, hf:// address, or "" (the first stage trains from scratch)
-  std::optional<uint64_t> ram_budget;   // bytes
+  std::filesystem::path output;  // absolute
+  std::string model;  // absolute path, hf:// address, or "" (the first stage trains from scratch)
+  std::string model_where;             // for messages
+  std::optional<uint64_t> ram_budget;  // bytes
   std::vector<DataSpec> data;
   std::vector<StageSpec> stages;
   std::optional<EvaluateSpec> evaluate;
   std::vector<Gate> gates;
-  std::string resolved_yaml;            // after include, ${…} and --set
-  std::string sha256;                   // of resolved_yaml
+  std::string resolved_yaml;  // after include, ${…} and --set
+  std::string sha256;         // of resolved_yaml
 
   const DataSpec* find_data(const std::string& name) const;
   const StageSpec* find_stage(const std::string& name) const;
@@ -74,8 +76,8 @@ struct Recipe {
 /// Keys that every stage has besides its own options.
 inline const std::vector<std::string> kStageKeys = {"name", "type", "from"};
 
-/// Parses and checks everything that needs no stage table; mistakes go to `problems`. `overrides` are
-/// "key.path=value" from --set; `output` overrides the recipe's.
+/// Parses and checks everything that needs no stage table; mistakes go to `problems`. `overrides`
+/// are "key.path=value" from --set; `output` overrides the recipe's.
 Recipe load_recipe(const std::filesystem::path& file, const std::vector<std::string>& overrides,
                    const std::optional<std::filesystem::path>& output, Problems& problems);
 
