@@ -14,14 +14,15 @@
 namespace attar {
 
 struct Family {
-  std::string_view name;                          // "llama"
-  std::vector<std::string_view> architectures;    // config.json "architectures"
-  std::vector<std::string_view> model_types;      // config.json "model_type"
+  std::string_view name;                        // "llama"
+  std::vector<std::string_view> architectures;  // config.json "architectures"
+  std::vector<std::string_view> model_types;    // config.json "model_type"
   std::string_view summary;
-  /// Reads old (rope_theta, rope_scaling, torch_dtype) and new (rope_parameters, dtype) key styles. `where`
-  /// is config.json's path for messages. Throws bad_input naming the key.
+  /// Reads old (rope_theta, rope_scaling, torch_dtype) and new (rope_parameters, dtype) key styles.
+  /// `where` is config.json's path for messages. Throws bad_input naming the key.
   ModelSpec (*read)(const nlohmann::ordered_json& config, const std::string& where);
-  /// Puts a spec's dimensions (layers, widths, heads, vocabulary, tie) into an existing config of that family.
+  /// Puts a spec's dimensions (layers, widths, heads, vocabulary, tie) into an existing config of
+  /// that family.
   void (*write)(const ModelSpec& spec, nlohmann::ordered_json& config);
 };
 
@@ -33,13 +34,17 @@ ModelSpec read_model_spec(const nlohmann::ordered_json& config, const std::strin
 /// Updates `config` to describe `spec` (after pruning, say).
 void write_model_spec(const ModelSpec& spec, nlohmann::ordered_json& config);
 
-/// Compares names and shapes of `weights` with what `spec` needs; one bad_input lists everything missing,
-/// misshapen or left over (with what was expected), the contradiction between config and weights first.
-void check_weights(const ModelSpec& spec, const WeightSource& weights, const std::string& where);
+/// Compares names and shapes of `weights` with what `spec` needs; one bad_input lists everything
+/// missing, misshapen or left over (with what was expected), the contradiction between config and
+/// weights first. Returns the tensors that are passed over because they say nothing new (rotary
+/// buffers, a stored copy of a tied head), each with the reason.
+std::vector<std::string> check_weights(const ModelSpec& spec, const WeightSource& weights,
+                                       const std::string& where);
 
 /// A complete config.json for a new Llama-family model.
 struct LlamaShape {
-  int64_t vocab = 0, hidden = 0, ffn = 0, layers = 0, heads = 0, kv_heads = 0, head_dim = 0, max_positions = 1024;
+  int64_t vocab = 0, hidden = 0, ffn = 0, layers = 0, heads = 0, kv_heads = 0, head_dim = 0,
+          max_positions = 1024;
   double rope_theta = 10000.0;
   bool tied = true;
 };

@@ -1,8 +1,9 @@
-// A model's architecture as data: which tensors there are, how they are wired, which dimensions hang
-// together. Everything that touches a model (runtime, LibTorch model, pruner, quantizer, LoRA, planner)
-// walks this description; nothing else in the code knows a family.
+// A model's architecture as data: which tensors there are, how they are wired, which dimensions
+// hang together. Everything that touches a model (runtime, LibTorch model, pruner, quantizer, LoRA,
+// planner) walks this description; nothing else in the code knows a family.
 //
-// Goal: a family that only recombines known parts is one file in families/. Non-goal: arbitrary graphs.
+// Goal: a family that only recombines known parts is one file in families/. Non-goal: arbitrary
+// graphs.
 #pragma once
 
 #include <cstdint>
@@ -48,17 +49,17 @@ struct RopeSpec {
 struct AttentionSpec {
   LinearSpec q, k, v, o;
   int64_t heads = 0, kv_heads = 0, head_dim = 0;
-  float scale = 1;           // of q·k
-  int rope = -1;             // index into ModelSpec::ropes; −1 = no rotary embedding
-  int64_t window = 0;        // key j is visible to query i iff i − window < j ≤ i; 0 = all j ≤ i
-  NormSpec q_norm, k_norm;   // over head_dim, before rope
+  float scale = 1;     // of q·k
+  int rope = -1;       // index into ModelSpec::ropes; −1 = no rotary embedding
+  int64_t window = 0;  // key j is visible to query i iff i − window < j ≤ i; 0 = all j ≤ i
+  NormSpec q_norm, k_norm;  // over head_dim, before rope
 };
 
 /// gated: down(act(gate x) · up x); otherwise down(act(up x)).
 struct MlpSpec {
   LinearSpec gate, up, down;
   Activation activation = Activation::silu;
-  int64_t width = 0;         // intermediate size
+  int64_t width = 0;  // intermediate size
   bool gated() const { return !gate.weight.empty(); }
 };
 
@@ -72,15 +73,15 @@ struct BlockSpec {
 };
 
 struct ModelSpec {
-  std::string family;            // "llama"
-  std::string architecture;      // "LlamaForCausalLM"
+  std::string family;        // "llama"
+  std::string architecture;  // "LlamaForCausalLM"
   int64_t vocab = 0, hidden = 0, max_positions = 0;
-  std::string embedding;         // tensor name, [vocab, hidden]
+  std::string embedding;  // tensor name, [vocab, hidden]
   float embedding_scale = 1;
   std::vector<RopeSpec> ropes;
   std::vector<BlockSpec> blocks;
   NormSpec final_norm;
-  LinearSpec head;               // weight == embedding when tied
+  LinearSpec head;  // weight == embedding when tied
   bool tied = false;
   std::vector<int64_t> eos_ids;
   std::optional<int64_t> bos_id, pad_id;
@@ -101,9 +102,9 @@ struct TensorSpec {
 /// Every tensor in file order (a tied head is not among them).
 std::vector<TensorSpec> tensors(const ModelSpec& spec);
 
-/// A set of channels that can only be removed together (Torch-Pruning's dependency group): for each unit
-/// u in [0, units), rows [u·rows_per_unit, …) of every tensor in `rows` (a bias has one element a row) and
-/// columns [u·cols_per_unit, …) of every tensor in `columns`.
+/// A set of channels that can only be removed together (Torch-Pruning's dependency group): for each
+/// unit u in [0, units), rows [u·rows_per_unit, …) of every tensor in `rows` (a bias has one
+/// element a row) and columns [u·cols_per_unit, …) of every tensor in `columns`.
 struct DependencyGroup {
   enum class Kind { ffn_neurons, kv_groups };
   struct Slice {

@@ -1,0 +1,128 @@
+#include <fmt/core.h>
+#include <fmt/ranges.h>
+
+#include <cstring>
+#include <map>
+#include <set>
+
+#include "compress/architecture/family.h"
+#include "compress/base/error.h"
+
+namespace attar {
+namespace {
+
+constexpr size_t kMostListed = 20;
+
+using Listing = std::map<std::string_view, const WeightInfo*>;
+
+/// Buffers that old checkpoints stored although they follow from the configuration.
+bool is_recomputed(std::string_view name) {
+  return name.ends_with(".rotary_emb.inv_freq");
+}
+
+const WeightInfo* find(const Listing& listing, std::string_view name) {
+  const auto found = listing.find(name);
+  return found == listing.end() ? nullptr : found->second;
+}
+
+/// One configuration key against the dimension of the tensor that shows it best.
+void compare(const Listing& listing, const char* key, int64_t configured, std::string_view tensor,
+             size_t dimension, std::vector<std::string>& problems) {
+  const WeightInfo* info = find(listing, tensor);
+  if (info == nullptr || info->shape.size() != 2 || info->shape[dimension] == configured) return;
+  problems.push_back(fmt::format("{} is {}, but {} has {} {}", key, configured, tensor,
+                                 info->shape[dimension], dimension == 0 ? "rows" : "columns"));
+}
+
+/// "model.layers.7.mlp…" of layers that the configuration does not have.
+int64_t stored_layers(const ModelSpec& spec, const Listing& listing) {
+  const std::string& first = spec.blocks.front().mlp.down.weight;
+  const size_t digit = first.find(".0.");
+  if (digit == std::string::npos) return 0;
+  int64_t layers = 0;
+  while (listing.contains(
+      fmt::format("{}.{}.{}", first.substr(0, digit), layers, first.substr(digit + 3))))
+    ++layers;
+  return layers;
+}
+
+/// Contradictions between config.json and weights, each said once instead of at every tensor.
+std::vector<std::string> contradictions(const ModelSpec& spec, const Listing& listing) {
+  std::vector<std::string> problems;
+  compare(listing, "vocab_size", spec.vocab, spec.embedding, 0, problems);
+  compare(listing, "hidden_size", spec.hidden, spec.embedding, 1, problems);
+  const BlockSpec& block = spec.blocks.front();
+  compare(listing, "intermediate_size", block.mlp.width, block.mlp.up.weight, 0, problems);
+  const int64_t layers = stored_layers(spec, listing);
+  if (layers > 0 && layers != static_cast<int64_t>(spec.blocks.size()))
+    problems.push_back(fmt::format("num_hidden_layers is {}, but the weights have {} layers",
+                                   spec.blocks.size(), layers));
+  const std::string_view head = "lm_head.weight";
+  if (!spec.tied && spec.head.weight == head && find(listing, head) == nullptr)
+    problems.push_back(
+        "tie_word_embeddings is false (the default when absent), but there is no lm_head.weight");
+  return problems;
+}
+
+bool same_values(const WeightSource& weights, std::string_view a, std::string_view b) {
+  const Weight first = weights.load(a), second = weights.load(b);
+  const auto* x = std::get_if<DenseTensor>(&first);
+  const auto* y = std::get_if<DenseTensor>(&second);
+  return x != nullptr && y != nullptr && x->dtype == y->dtype && x->shape == y->shape &&
+         std::memcmp(x->bytes.data(), y->bytes.data(), x->bytes.size()) == 0;
+}
+
+bool holds_integers(const WeightInfo& info) {
+  const auto dtype = dtype_from_name(info.format);
+  return dtype && !is_float(*dtype);
+}
+
+}  // namespace
+
+std::vector<std::string> check_weights(const ModelSpec& spec, const WeightSource& weights,
+                                       const std::string& where) {
+  Listing listing;
+  for (const WeightInfo& info : weights.list()) listing.emplace(info.name, &info);
+  std::vector<std::string> problems = contradictions(spec, listing), passed_over;
+
+  std::set<std::string_view> expected;
+  const auto all = tensors(spec);
+  for (const TensorSpec& tensor : all) {
+    expected.insert(tensor.name);
+    const WeightInfo* info = find(listing, tensor.name);
+    if (info == nullptr)
+      problems.push_back(
+          fmt::format("missing: {} [{}]", tensor.name, fmt::join(tensor.shape, ", ")));
+    else if (info->shape != tensor.shape)
+      problems.push_back(fmt::format("wrong shape: {} is [{}], expected [{}]", tensor.name,
+                                     fmt::join(info->shape, ", "), fmt::join(tensor.shape, ", ")));
+    else if (holds_integers(*info))
+      problems.push_back(fmt::format("not floats: {} is {}", tensor.name, info->format));
+  }
+  for (const WeightInfo& info : weights.list()) {
+    if (expected.contains(info.name)) continue;
+    if (is_recomputed(info.name)) {
+      passed_over.push_back(info.name + " (follows from the configuration)");
+    } else if (spec.tied && info.name == "lm_head.weight") {
+      if (same_values(weights, info.name, spec.embedding))
+        passed_over.push_back(info.name + " (equals the tied embedding)");
+      else
+        problems.push_back(
+            "tie_word_embeddings is true, but lm_head.weight differs from the embedding");
+    } else {
+      problems.push_back(fmt::format("left over: {} [{}]", info.name, fmt::join(info.shape, ", ")));
+    }
+  }
+  if (problems.empty()) return passed_over;
+
+  const size_t count = problems.size();
+  if (count > kMostListed) {
+    problems.resize(kMostListed);
+    problems.push_back(fmt::format("… and {} more", count - kMostListed));
+  }
+  throw bad_input(fmt::format("config.json and weights contradict each other in {} points:\n  - {}",
+                              count, fmt::join(problems, "\n  - ")),
+                  where, "the files are not of the same model, or the model was cut short");
+}
+
+}  // namespace attar

@@ -1,0 +1,14 @@
+// One function per file of this folder; the table in family.cpp lists them.
+#pragma once
+
+#include "compress/architecture/family.h"
+
+namespace attar {
+
+Family llama_family();
+Family mistral_family();
+Family qwen2_family();
+Family qwen3_family();
+Family smollm3_family();
+
+}  // namespace attar
