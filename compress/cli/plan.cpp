@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "compress/base/files.h"
 #include "compress/cli/command.h"
 #include "compress/pipeline/builtin_recipe.h"
 #include "compress/pipeline/plan.h"

@@ -1,6 +1,8 @@
 // attar run: carries out a recipe.
 #include <fmt/format.h>
 
+#include "compress/base/error.h"
+#include "compress/base/files.h"
 #include "compress/base/progress.h"
 #include "compress/base/threads.h"
 #include "compress/cli/command.h"
