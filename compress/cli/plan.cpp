@@ -69,7 +69,7 @@ int run(const Command& self, const std::vector<std::string>& args) {
   Problems problems;
   const auto place = output.empty() ? std::nullopt : std::optional<fs::path>(output);
   const Recipe recipe = load_named_recipe(path, overrides, place, problems);
-  if (problems.empty()) validate_recipe(recipe, toolbox(), problems);
+  validate_recipe(recipe, toolbox(), problems);
   problems.throw_if_any();
   const Json plan = plan_recipe(recipe, toolbox());
   if (parsed.json)
