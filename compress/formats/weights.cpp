@@ -37,7 +37,7 @@ class DenseSource : public WeightSource {
 nlohmann::ordered_json read_config(const fs::path& directory) {
   std::error_code code;
   const auto status = fs::status(directory, code);
-  if (!fs::exists(status))
+  if (!fs::exists(status) || code)
     throw bad_input("no such model directory", directory.string(),
                     "give a directory that holds config.json and model.safetensors");
   if (!fs::is_directory(status))
@@ -54,21 +54,18 @@ nlohmann::ordered_json read_config(const fs::path& directory) {
   return config;
 }
 
-/// The weights in `checkpoint`, which `config` says how to read.
-std::shared_ptr<const WeightSource> open_weights(const nlohmann::ordered_json& config,
-                                                 const fs::path& directory, Checkpoint checkpoint) {
+/// The quantization_config of a model whose weights are quantized in a way that can be read.
+const nlohmann::ordered_json* find_quantization(const nlohmann::ordered_json& config,
+                                                const std::string& where) {
   const auto quantization = config.find("quantization_config");
-  if (quantization == config.end() || quantization->is_null())
-    return std::make_shared<DenseSource>(std::move(checkpoint));
-  const std::string where = (directory / "config.json").string() + ": quantization_config";
-  const auto method =
-      quantization->is_object() ? quantization->find("quant_method") : quantization->end();
-  if (!quantization->is_object() || method == quantization->end() || !method->is_string())
+  if (quantization == config.end() || quantization->is_null()) return nullptr;
+  if (!quantization->is_object() || !quantization->contains("quant_method"))
     throw bad_input("quantization_config names no quant_method", where);
-  if (*method != "compressed-tensors")
-    throw bad_input(fmt::format("unsupported quant_method \"{}\"", method->get<std::string>()),
-                    where, "supported: compressed-tensors, or weights without quantization");
-  return compressed_tensors::open(*quantization, std::move(checkpoint), where);
+  const auto& method = (*quantization)["quant_method"];
+  if (method != "compressed-tensors")
+    throw bad_input(fmt::format("unsupported quant_method {}", method.dump()), where,
+                    "supported: compressed-tensors, or weights without quantization");
+  return &*quantization;
 }
 
 }  // namespace
@@ -101,9 +98,14 @@ ModelDirectory ModelDirectory::open(const fs::path& path) {
   ModelDirectory model;
   model.path = path;
   model.config = read_config(path);
+  const std::string where = (path / "config.json").string() + ": quantization_config";
+  const auto* quantization = find_quantization(model.config, where);
   Checkpoint checkpoint = Checkpoint::open(path);
   model.weight_bytes = checkpoint.file_bytes();
-  model.weights = open_weights(model.config, path, std::move(checkpoint));
+  if (quantization == nullptr)
+    model.weights = std::make_shared<DenseSource>(std::move(checkpoint));
+  else
+    model.weights = compressed_tensors::open(*quantization, std::move(checkpoint), where);
   return model;
 }
 

@@ -1,0 +1,233 @@
+#include "compress/formats/peft.h"
+
+#include <fmt/core.h>
+#include <fmt/ranges.h>
+
+#include <cmath>
+#include <map>
+
+#include "compress/base/error.h"
+#include "compress/base/threads.h"
+#include "compress/formats/json.h"
+#include "compress/formats/safetensors.h"
+
+namespace attar {
+namespace {
+
+using nlohmann::ordered_json;
+
+constexpr const char* kConfigFile = "adapter_config.json";
+constexpr const char* kWeightsFile = "adapter_model.safetensors";
+constexpr std::string_view kPrefix = "base_model.model.";
+constexpr std::string_view kA = ".lora_A.weight", kB = ".lora_B.weight";
+
+/// "base_model.model.model.layers.0.mlp.up_proj.lora_A.weight" -> the module; "" when it is none.
+std::string module_of(std::string_view name, std::string_view suffix) {
+  if (!name.starts_with(kPrefix) || !name.ends_with(suffix) ||
+      name.size() <= kPrefix.size() + suffix.size())
+    return {};
+  name.remove_suffix(suffix.size());
+  return std::string(name.substr(kPrefix.size()));
+}
+
+/// 16 rather than 16.0.
+ordered_json plain_number(double value) {
+  if (value == std::floor(value) && std::abs(value) < 1e15) return static_cast<int64_t>(value);
+  return value;
+}
+
+void read_factors(const Safetensors& file, const TensorView& a, LoraModule& module,
+                  const LoraConfig& config) {
+  const std::string where = file.path().string();
+  const TensorView* b = file.find(fmt::format("{}{}{}", kPrefix, module.module, kB));
+  if (b == nullptr) throw bad_input("lora_A without lora_B", where + ": module " + module.module);
+  const int64_t rank = config.rank_of(module.module);
+  if (a.shape.size() != 2 || b->shape.size() != 2 || a.shape[0] != rank || b->shape[1] != rank)
+    throw bad_input(
+        fmt::format("lora_A [{}] and lora_B [{}] do not have rank {}, which {} says",
+                    fmt::join(a.shape, ", "), fmt::join(b->shape, ", "), rank, kConfigFile),
+        where + ": module " + module.module);
+  if (!config.targets_module(module.module))
+    throw bad_input(
+        fmt::format("the file has factors for a layer that {} does not target", kConfigFile),
+        where + ": module " + module.module);
+  module.rank = rank;
+  module.in = a.shape[1];
+  module.out = b->shape[0];
+  module.a = a.floats();
+  module.b = b->floats();
+  require_finite(a.name, module.a);
+  require_finite(b->name, module.b);
+}
+
+/// target += scale·B·A, one row of the result at a time; `target` is [out, in], or [in, out] when
+/// transposed.
+void add_product(const LoraModule& m, float scale, bool transposed, std::vector<float>& target) {
+  parallel_for(m.out, 16, [&](int64_t first, int64_t last) {
+    std::vector<float> row(static_cast<size_t>(m.in));
+    for (int64_t o = first; o < last; ++o) {
+      std::fill(row.begin(), row.end(), 0.0f);
+      for (int64_t r = 0; r < m.rank; ++r) {
+        const float factor = m.b[static_cast<size_t>(o * m.rank + r)];
+        const float* a = m.a.data() + r * m.in;
+        for (int64_t i = 0; i < m.in; ++i) row[static_cast<size_t>(i)] += factor * a[i];
+      }
+      const int64_t step = transposed ? m.out : 1;
+      float* to = target.data() + (transposed ? o : o * m.in);
+      for (int64_t i = 0; i < m.in; ++i) to[i * step] += scale * row[static_cast<size_t>(i)];
+    }
+  });
+}
+
+class AdaptedSource : public WeightSource {
+ public:
+  AdaptedSource(std::shared_ptr<const WeightSource> base, Adapter adapter, const std::string& where)
+      : base_(std::move(base)), config_(std::move(adapter.config)), list_(base_->list()) {
+    for (LoraModule& module : adapter.modules)
+      modules_.emplace(module.module + ".weight", std::move(module));
+    for (const auto& [weight, module] : modules_)
+      if (!base_->has(weight))
+        throw bad_input("the adapter changes a layer that the base model does not have",
+                        fmt::format("{}: module {}", where, module.module),
+                        "the adapter belongs to another base model");
+    for (WeightInfo& info : list_) check(info, where);
+  }
+
+  const std::vector<WeightInfo>& list() const override { return list_; }
+  bool has(std::string_view name) const override { return base_->has(name); }
+
+  Weight load(std::string_view name) const override {
+    const auto found = modules_.find(name);
+    if (found == modules_.end()) return base_->load(name);
+    const LoraModule& module = found->second;
+    auto values = std::make_shared<std::vector<float>>(base_->floats(name));
+    const auto scale = static_cast<float>(config_.scale_of(module.module));
+    add_product(module, scale, config_.fan_in_fan_out, *values);
+    return DenseTensor{DType::f32, shape(module), std::as_bytes(std::span(*values)), values};
+  }
+
+ private:
+  std::vector<int64_t> shape(const LoraModule& m) const {
+    if (config_.fan_in_fan_out) return {m.in, m.out};
+    return {m.out, m.in};
+  }
+
+  /// A listed weight against its factors, or against the targets when it has none.
+  void check(WeightInfo& info, const std::string& where) const {
+    const std::string_view name = info.name;
+    constexpr std::string_view kSuffix = ".weight";
+    const auto found = modules_.find(name);
+    if (found == modules_.end()) {
+      const bool matrix = name.ends_with(kSuffix) && info.shape.size() == 2;
+      if (matrix && config_.target_expression != "all-linear" &&
+          config_.targets_module(name.substr(0, name.size() - kSuffix.size())))
+        throw bad_input(
+            fmt::format("{} targets {}, but the adapter has no factors for it", kConfigFile, name),
+            where, "the adapter is incomplete or belongs to another base model");
+      return;
+    }
+    const LoraModule& module = found->second;
+    if (info.shape != shape(module))
+      throw bad_input(fmt::format("the adapter is for a layer of [{}], the base model has [{}]",
+                                  fmt::join(shape(module), ", "), fmt::join(info.shape, ", ")),
+                      fmt::format("{}: module {}", where, module.module),
+                      "the adapter belongs to another base model");
+    info.format += fmt::format(" + LoRA r{}", module.rank);
+    info.bytes += (module.a.size() + module.b.size()) * sizeof(float);
+  }
+
+  std::shared_ptr<const WeightSource> base_;
+  LoraConfig config_;
+  std::vector<WeightInfo> list_;
+  std::map<std::string, LoraModule, std::less<>> modules_;  // by the name of the weight
+};
+
+}  // namespace
+
+Adapter read_adapter(const fs::path& directory) {
+  const fs::path config = directory / kConfigFile;
+  if (!fs::exists(config))
+    throw bad_input(
+        fmt::format("no {}: this is no PEFT adapter", kConfigFile), directory.string(),
+        "give a directory that holds adapter_config.json and adapter_model.safetensors");
+  Adapter adapter;
+  adapter.config = read_lora_config(
+      parse_json<ordered_json>(MappedFile::open(config).text(), config.string()), config.string());
+  const auto file = Safetensors::open(directory / kWeightsFile);
+  for (const TensorView& tensor : file.tensors()) {
+    const std::string module = module_of(tensor.name, kA), of_b = module_of(tensor.name, kB);
+    if (module.empty() && of_b.empty())
+      throw bad_input(
+          "not a factor of a linear layer (lora_A or lora_B); embeddings, full modules and "
+          "magnitude "
+          "vectors are not supported",
+          fmt::format("{}: tensor {}", file.path().string(), tensor.name));
+    if (module.empty()) {
+      if (file.find(fmt::format("{}{}{}", kPrefix, of_b, kA)) == nullptr)
+        throw bad_input("lora_B without lora_A", file.path().string() + ": module " + of_b);
+      continue;
+    }
+    adapter.modules.push_back({module, 0, 0, 0, {}, {}});
+    read_factors(file, tensor, adapter.modules.back(), adapter.config);
+  }
+  if (adapter.modules.empty())
+    throw bad_input("the adapter changes no layer", file.path().string());
+  return adapter;
+}
+
+void write_adapter(const fs::path& directory, const LoraConfig& config,
+                   const std::vector<LoraModule>& modules) {
+  std::vector<SafetensorsWriter::Declaration> declarations;
+  for (const LoraModule& m : modules) {
+    const std::string name = std::string(kPrefix) + m.module;
+    declarations.push_back({name + std::string(kA), DType::f32, {m.rank, m.in}});
+    declarations.push_back({name + std::string(kB), DType::f32, {m.out, m.rank}});
+  }
+  SafetensorsWriter writer(directory / kWeightsFile, std::move(declarations), {{"format", "pt"}});
+  for (const LoraModule& m : modules) {
+    const std::string name = std::string(kPrefix) + m.module;
+    writer.write_floats(name + std::string(kA), m.a);
+    writer.write_floats(name + std::string(kB), m.b);
+  }
+  writer.finish();
+
+  ordered_json json;
+  json["peft_type"] = "LORA";
+  json["task_type"] =
+      config.task_type.empty() ? ordered_json(nullptr) : ordered_json(config.task_type);
+  json["base_model_name_or_path"] = config.base_model;
+  json["revision"] = nullptr;
+  json["r"] = config.rank;
+  json["lora_alpha"] = plain_number(config.alpha);
+  json["lora_dropout"] = config.dropout;
+  json["bias"] = "none";
+  json["fan_in_fan_out"] = config.fan_in_fan_out;
+  json["use_rslora"] = config.rslora;
+  json["use_dora"] = false;
+  json["target_modules"] = config.target_expression.empty()
+                               ? ordered_json(config.targets)
+                               : ordered_json(config.target_expression);
+  json["rank_pattern"] = ordered_json::object();
+  for (const auto& [name, rank] : config.ranks) json["rank_pattern"][name] = rank;
+  json["alpha_pattern"] = ordered_json::object();
+  for (const auto& [name, alpha] : config.alphas) json["alpha_pattern"][name] = plain_number(alpha);
+  json["layers_to_transform"] =
+      config.layers.empty() ? ordered_json(nullptr) : ordered_json(config.layers);
+  json["layers_pattern"] = nullptr;
+  json["modules_to_save"] = nullptr;
+  json["inference_mode"] = true;
+  json["init_lora_weights"] = true;
+  write_file(directory / kConfigFile, json.dump(2) + "\n");
+}
+
+std::shared_ptr<const WeightSource> with_adapter(std::shared_ptr<const WeightSource> base,
+                                                 const fs::path& adapter) {
+  return with_adapter(std::move(base), read_adapter(adapter), adapter.string());
+}
+
+std::shared_ptr<const WeightSource> with_adapter(std::shared_ptr<const WeightSource> base,
+                                                 Adapter adapter, const std::string& where) {
+  return std::make_shared<AdaptedSource>(std::move(base), std::move(adapter), where);
+}
+
+}  // namespace attar
