@@ -1,5 +1,5 @@
 // Cross-entropy with the id that follows, at T = 1: the usual language-model loss.
-#include "compress/training/vector_math.h"
+#include "compress/model/vector_math.h"
 #include "distill/losses.h"
 
 namespace attar::distill {

@@ -1,6 +1,6 @@
 // Generalized Jensen–Shannon divergence (Agarwal et al.: On-Policy Distillation of Language Models,
 // 2023): T² · (b KL(p ‖ m) + (1 − b) KL(q ‖ m)), m = b p + (1 − b) q.
-#include "compress/training/vector_math.h"
+#include "compress/model/vector_math.h"
 #include "distill/losses.h"
 
 namespace attar::distill {

@@ -1,6 +1,6 @@
 // Forward KL: T² · KL(p ‖ q) (Hinton, Vinyals, Dean: Distilling the Knowledge in a Neural Network,
 // 2015).
-#include "compress/training/vector_math.h"
+#include "compress/model/vector_math.h"
 #include "distill/losses.h"
 
 namespace attar::distill {

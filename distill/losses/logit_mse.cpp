@@ -1,6 +1,6 @@
 // Mean square between the logits (Ba, Caruana: Do Deep Nets Really Need to be Deep?, 2014), without
 // T.
-#include "compress/training/vector_math.h"
+#include "compress/model/vector_math.h"
 #include "distill/losses.h"
 
 namespace attar::distill {

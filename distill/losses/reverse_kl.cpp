@@ -1,5 +1,5 @@
 // Reverse KL: T² · KL(q ‖ p) (Gu et al.: MiniLLM, 2023).
-#include "compress/training/vector_math.h"
+#include "compress/model/vector_math.h"
 #include "distill/losses.h"
 
 namespace attar::distill {

@@ -1,5 +1,5 @@
 // Skewed KL: T² · KL(p ‖ a p + (1 − a) q) (Ko et al.: DistiLLM, 2024).
-#include "compress/training/vector_math.h"
+#include "compress/model/vector_math.h"
 #include "distill/losses.h"
 
 namespace attar::distill {

@@ -1,6 +1,6 @@
 // Total variation: ½ Σ |p − q|, without T² (it is bounded; Wen et al.: f-Divergence Minimization,
 // 2023).
-#include "compress/training/vector_math.h"
+#include "compress/model/vector_math.h"
 #include "distill/losses.h"
 
 namespace attar::distill {

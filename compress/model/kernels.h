@@ -1,0 +1,89 @@
+// The elementwise parts of the trainable model, forward and backward, on plain memory: each reads
+// and writes its rows once. LibTorch has these as chains of separate passes over memory, which on a
+// CPU cost as much as the matrix products. Free of LibTorch.
+//
+// T is float or Bf16; sums are float. Every function handles the rows it is given and nothing else,
+// so that callers split rows over threads as they like without changing a bit.
+#pragma once
+
+#include <cstdint>
+
+namespace attar::kernel {
+
+/// A bfloat16's bits.
+struct Bf16 {
+  uint16_t bits;
+};
+
+/// h_out = h + delta; y = norm(h_out) · (offset + weight), RMSNorm (Zhang, Sennrich 2019).
+/// h, h_out, y [rows, width]; delta may be null (then h_out too); rstd [rows] is for the way back.
+template <class T>
+struct AddNorm {
+  int64_t rows, width;
+  const float* h;
+  const T* delta;
+  const float* weight;
+  float offset, eps;
+  float* h_out;
+  T* y;
+  float* rstd;
+};
+void add_norm(const AddNorm<float>& a);
+void add_norm(const AddNorm<Bf16>& a);
+
+/// dh = dh_out + ∂y/∂h_outᵀ dy, also rounded to ddelta; dweight [width] grows by Σ over these rows.
+/// dh_out and ddelta may be null.
+template <class T>
+struct AddNormBackward {
+  int64_t rows, width;
+  const float* h_out;
+  const float* rstd;
+  const float* weight;
+  float offset;
+  const T* dy;
+  const float* dh_out;
+  float* dh;
+  T* ddelta;
+  float* dweight;
+};
+void add_norm_backward(const AddNormBackward<float>& a);
+void add_norm_backward(const AddNormBackward<Bf16>& a);
+
+/// Splits one position's heads out of a row and rotates pairs (i, i + dims/2) of the first `dims`
+/// elements; with `inverse`, back again. row [heads, head_dim]; head h of the other side lies at
+/// heads_at + h · stride. cos, sin [dims/2].
+template <class T>
+struct Rotate {
+  int64_t heads, head_dim, dims, stride;
+  const float *cos, *sin;
+};
+void rotate_out(const Rotate<float>& a, const float* row, float* heads_at);
+void rotate_out(const Rotate<Bf16>& a, const Bf16* row, Bf16* heads_at);
+void rotate_back(const Rotate<float>& a, const float* heads_at, float* row);
+void rotate_back(const Rotate<Bf16>& a, const Bf16* heads_at, Bf16* row);
+
+/// One row of attention: scores [length] become softmax(scale · scores) over [first, last), zero
+/// outside. `scratch` has room for `length` floats.
+void softmax_row(float* scores, int64_t length, int64_t first, int64_t last, float scale,
+                 float* scratch);
+void softmax_row(Bf16* scores, int64_t length, int64_t first, int64_t last, float scale,
+                 float* scratch);
+/// dp [length] becomes the gradient of the unscaled scores: scale · p · (dp − Σ p dp).
+void softmax_row_backward(const float* p, float* dp, int64_t length, int64_t first, int64_t last,
+                          float scale);
+void softmax_row_backward(const Bf16* p, Bf16* dp, int64_t length, int64_t first, int64_t last,
+                          float scale);
+
+/// out = silu(gate) · up; one row of `gate_up` is [gate, up], each of `width`.
+void silu_gate(const float* gate_up, float* out, int64_t rows, int64_t width);
+void silu_gate(const Bf16* gate_up, Bf16* out, int64_t rows, int64_t width);
+void silu_gate_backward(const float* gate_up, const float* dout, float* dgate_up, int64_t rows,
+                        int64_t width);
+void silu_gate_backward(const Bf16* gate_up, const Bf16* dout, Bf16* dgate_up, int64_t rows,
+                        int64_t width);
+
+/// sum += x
+void accumulate(float* sum, const float* x, int64_t count);
+void accumulate(float* sum, const Bf16* x, int64_t count);
+
+}  // namespace attar::kernel

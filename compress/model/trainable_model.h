@@ -1,0 +1,95 @@
+// A causal language model that can be trained, built from an architecture's description alone.
+//
+// Weights are float32 masters under their published names; the matrix products run in float32 or,
+// rounded from the masters at each refresh(), in bfloat16. Norms, softmax, rotary embedding, the
+// residual stream and all sums over positions are float32 in either case.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "compress/architecture/model_spec.h"
+#include "compress/formats/model_writer.h"
+#include "compress/formats/weights.h"
+#include "compress/model/linear_group.h"
+#include "compress/model/ops.h"
+#include "compress/model/parameters.h"
+
+namespace attar {
+
+enum class Precision { fp32, bf16 };
+
+/// An adapter to be attached to one linear.
+struct AdapterPlan {
+  std::string module;  // "model.layers.0.self_attn.q_proj"
+  int64_t rank = 8;
+  float scale = 1;  // of B A
+};
+
+class TrainableModel {
+ public:
+  /// With `trained` there are gradients of every parameter (else the model is frozen, or its
+  /// adapters are trained). Weights are zero until load() or initialize().
+  TrainableModel(const ModelSpec& spec, Precision precision, bool trained);
+  TrainableModel(const TrainableModel&) = delete;
+  TrainableModel& operator=(const TrainableModel&) = delete;
+
+  /// Throws bad_input for a missing tensor or a value that is not finite.
+  void load(const WeightSource& weights);
+  /// N(0, 0.02) for matrices, those that write into the residual stream divided by √(2 · blocks)
+  /// (Radford et al.: GPT-2, 2019); ones for norms.
+  void initialize(uint64_t seed);
+
+  /// Adds adapters: A uniform in ±1/√in (Kaiming with a = √5, as PEFT), B zero; all of one rank
+  /// within a group of linears that share their input. `dropout` on their input while training.
+  void attach(const std::vector<AdapterPlan>& plans, double dropout, uint64_t seed);
+  /// "<module>.lora_A.weight" [rank, in] and "<module>.lora_B.weight" [out, rank]; empty without
+  /// adapters.
+  ParameterStore& adapters() { return adapters_; }
+  ParameterStore& parameters() { return parameters_; }
+  /// What an optimizer works on: the adapters if there are any.
+  ParameterStore& trained() { return adapters_.entries().empty() ? parameters_ : adapters_; }
+
+  /// To be called after any change of parameters, before the next forward.
+  void refresh();
+
+  /// ids int64 [B, T] -> the final norm's output [B·T, hidden] in the type of the products. Builds
+  /// a graph where gradients are enabled. `seed` is for dropout; 0 = none.
+  at::Tensor hidden(const at::Tensor& ids, uint64_t seed = 0);
+  /// Without a graph: float32 [B, T, vocab].
+  at::Tensor logits(const at::Tensor& ids);
+  LinearGroup& head() { return *head_; }
+
+  const ModelSpec& spec() const { return spec_; }
+  at::ScalarType dtype() const { return dtype_; }
+
+  /// What save() will write: every tensor of the spec in `dtype`.
+  std::vector<TensorPlan> plan(DType dtype) const;
+  /// Writes all tensors (not the adapters) to `writer`, rounded to what it planned.
+  void save(ModelWriter& writer) const;
+
+ private:
+  struct BlockParts;
+  ops::Parameter parameter(const std::string& name) const;
+  at::Tensor attention(const BlockParts& parts, const AttentionSpec& spec, const at::Tensor& y,
+                       int64_t sequences, uint64_t seed);
+  at::Tensor mlp(const BlockParts& parts, const MlpSpec& spec, const at::Tensor& y, uint64_t seed);
+  void extend_ropes(int64_t positions);
+  std::vector<LinearGroup*> groups() const;
+
+  const ModelSpec spec_;
+  at::ScalarType dtype_;
+  ParameterStore parameters_, adapters_;
+  std::vector<std::unique_ptr<BlockParts>> blocks_;
+  std::unique_ptr<LinearGroup> head_;
+  std::vector<ops::RopeTensors> ropes_;
+  at::Tensor anchor_;
+  double dropout_ = 0;
+
+ public:
+  ~TrainableModel();
+};
+
+}  // namespace attar

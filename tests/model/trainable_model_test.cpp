@@ -1,0 +1,153 @@
+// The trainable model against reference logits and gradients, from both styles of config.json.
+#include "compress/model/trainable_model.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "compress/architecture/family.h"
+#include "compress/base/files.h"
+#include "compress/formats/safetensors.h"
+
+namespace attar {
+namespace {
+
+const fs::path kGolden = fs::path(ATTAR_SOURCE_DIR) / "tests/golden";
+
+at::Tensor integers(const TensorView& view) {
+  return at::tensor(view.integers(), at::kLong).view(view.shape);
+}
+at::Tensor floats(const TensorView& view) {
+  return at::tensor(view.floats(), at::kFloat).view(view.shape);
+}
+
+ModelSpec spec_of(const fs::path& config) {
+  return read_model_spec(nlohmann::ordered_json::parse(read_text(config)), config.string());
+}
+
+std::unique_ptr<TrainableModel> load(const fs::path& directory, const std::string& config,
+                                     Precision precision, bool trained) {
+  auto model = std::make_unique<TrainableModel>(spec_of(directory / config), precision, trained);
+  model->load(*ModelDirectory::open(directory).weights);
+  return model;
+}
+
+class GoldenLogits : public testing::TestWithParam<std::tuple<const char*, const char*>> {};
+
+TEST_P(GoldenLogits, AgreeWithReference) {
+  const auto [name, config] = GetParam();
+  const auto golden = Safetensors::open(kGolden / name / "golden.safetensors");
+  const auto model = load(kGolden / name, config, Precision::fp32, false);
+  const at::Tensor logits = model->logits(integers(golden.at("input_ids")));
+  const at::Tensor expected = floats(golden.at("logits"));
+  ASSERT_EQ(logits.sizes(), expected.sizes());
+  EXPECT_LT((logits - expected).abs().max().item<float>(), 1e-4f);
+
+  const auto half = load(kGolden / name, config, Precision::bf16, false);
+  const at::Tensor rounded = half->logits(integers(golden.at("input_ids")));
+  EXPECT_LT((rounded - expected).abs().mean().item<float>(), 0.05f);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, GoldenLogits,
+                         testing::Combine(testing::Values("llama_gqa", "llama_llama3rope",
+                                                          "llama_tied", "mistral_swa", "qwen2",
+                                                          "qwen3", "smollm3_nope"),
+                                          testing::Values("config.json", "config.legacy.json")));
+
+/// Mean cross-entropy of predicting ids[:, 1:], with its gradient, by LibTorch's own operations.
+double cross_entropy(TrainableModel& model, const at::Tensor& ids) {
+  const int64_t sequences = ids.size(0), positions = ids.size(1);
+  const at::Tensor hidden = model.hidden(ids);
+  const at::Tensor logits = model.head().forward(hidden).view({sequences, positions, -1});
+  const at::Tensor loss = at::cross_entropy_loss(
+      logits.narrow(1, 0, positions - 1).reshape({-1, model.spec().vocab}).to(at::kFloat),
+      ids.narrow(1, 1, positions - 1).reshape({-1}));
+  loss.backward();
+  return loss.item<double>();
+}
+
+TEST(Gradients, AgreeWithReference) {
+  const auto expected = Safetensors::open(kGolden / "methods/train/llama_gqa_ce_grads.safetensors");
+  const auto golden = Safetensors::open(kGolden / "llama_gqa/golden.safetensors");
+  const auto model = load(kGolden / "llama_gqa", "config.json", Precision::fp32, true);
+  EXPECT_NEAR(cross_entropy(*model, integers(golden.at("input_ids"))), 6.262709, 1e-5);
+  ParameterStore& store = model->parameters();
+  EXPECT_NEAR(store.flat_gradients().norm().item<double>(), 10.812912, 1e-4);
+  size_t compared = 0;
+  for (size_t i = 0; i < store.entries().size(); ++i) {
+    const auto* view = expected.find(store.entries()[i].name);
+    ASSERT_NE(view, nullptr) << store.entries()[i].name;
+    const at::Tensor difference = store.gradient(static_cast<int64_t>(i)) - floats(*view);
+    EXPECT_LT(difference.abs().max().item<float>(), 1e-5f) << view->name;
+    ++compared;
+  }
+  EXPECT_EQ(compared, expected.tensors().size());
+}
+
+/// The analytic gradient along a random direction against central differences of the loss.
+TEST(Gradients, AgreeWithDifferencesInEveryFamily) {
+  for (const char* name :
+       {"llama_tied", "llama_llama3rope", "mistral_swa", "qwen2", "qwen3", "smollm3_nope"}) {
+    const auto golden = Safetensors::open(kGolden / name / "golden.safetensors");
+    const at::Tensor ids = integers(golden.at("input_ids"));
+    const auto model = load(kGolden / name, "config.json", Precision::fp32, true);
+    cross_entropy(*model, ids);
+    ParameterStore& store = model->parameters();
+    const at::Tensor gradient = store.flat_gradients().clone(), start = store.flat().clone();
+    // Along the gradient itself the slope is largest, so that rounding matters least.
+    const at::Tensor direction = gradient / gradient.norm();
+    const auto at_step = [&](double step) {
+      store.flat().copy_(start + direction * step);
+      model->refresh();
+      return cross_entropy(*model, ids);
+    };
+    const double step = 2e-3, slope = (at_step(step) - at_step(-step)) / (2 * step);
+    const auto norm = gradient.norm().item<double>();
+    EXPECT_NEAR(slope / norm, 1.0, 5e-3) << name;
+  }
+}
+
+TEST(Attention, BlocksOfQueriesChangeNothing) {
+  // 600 positions: three query blocks; the same positions alone in shorter prefixes must agree.
+  const auto model = load(kGolden / "mistral_swa", "config.json", Precision::fp32, false);
+  const at::Tensor ids = at::arange(600, at::kLong).remainder(model->spec().vocab).view({1, 600});
+  const at::Tensor all = model->logits(ids), prefix = model->logits(ids.narrow(1, 0, 200));
+  EXPECT_LT((all.narrow(1, 0, 200) - prefix).abs().max().item<float>(), 1e-4f);
+}
+
+TEST(Adapters, ZeroBChangesNothingAndMergedEqualsAttached) {
+  const auto golden = Safetensors::open(kGolden / "llama_gqa/golden.safetensors");
+  const at::Tensor ids = integers(golden.at("input_ids"));
+  const auto model = load(kGolden / "llama_gqa", "config.json", Precision::fp32, false);
+  const at::Tensor before = model->logits(ids);
+  const std::string module = model->spec().blocks[0].attention.k.module();
+  model->attach({{module, 4, 2.0f}}, 0, 1);
+  EXPECT_LT((model->logits(ids) - before).abs().max().item<float>(), 1e-5f);
+
+  const at::Tensor b = model->adapters().value(1);
+  b.copy_(at::arange(b.numel(), at::kFloat).view(b.sizes()) * 1e-3);
+  model->refresh();
+  const at::Tensor attached = model->logits(ids);
+  EXPECT_GT((attached - before).abs().max().item<float>(), 1e-3f);
+
+  const auto merged = load(kGolden / "llama_gqa", "config.json", Precision::fp32, false);
+  merged->parameters()
+      .value(merged->parameters().find(module + ".weight"))
+      .add_(at::mm(b, model->adapters().value(0)), 2.0);
+  merged->refresh();
+  EXPECT_LT((merged->logits(ids) - attached).abs().max().item<float>(), 1e-4f);
+}
+
+TEST(TrainableModel, InitializesTheSameForASeed) {
+  const ModelSpec spec = spec_of(kGolden / "llama_gqa/config.json");
+  TrainableModel one(spec, Precision::fp32, true), two(spec, Precision::fp32, true),
+      other(spec, Precision::fp32, true);
+  one.initialize(7);
+  two.initialize(7);
+  other.initialize(8);
+  EXPECT_TRUE(at::equal(one.parameters().flat(), two.parameters().flat()));
+  EXPECT_FALSE(at::equal(one.parameters().flat(), other.parameters().flat()));
+}
+
+}  // namespace
+}  // namespace attar
