@@ -22,14 +22,16 @@ struct Command {
   int (*run)(const Command& self, const std::vector<std::string>& args);  // args after the name
 };
 
-/// A parsed command line. The global options (--help, --threads, --quiet, --json) are already applied.
+/// A parsed command line. The global options (--help, --threads, --quiet, --json) are already
+/// applied.
 struct Parsed {
   po::variables_map values;
   bool help_shown = false;  // --help was asked for and printed: return 0
   bool json = false;
 };
 
-/// Adds the global options, parses, checks. Unknown options are bad_input with the nearest known one.
+/// Adds the global options, parses, checks. Unknown options are bad_input with the nearest known
+/// one.
 Parsed parse(const Command& command, const std::vector<std::string>& args,
              po::options_description options, const po::positional_options_description& positional);
 

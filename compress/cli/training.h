@@ -1,6 +1,7 @@
-// What needs LibTorch lives in a second program, `attar-train`, beside `attar`: loading LibTorch takes 0.3 s,
-// which commands that do not train should not pay. Both are built from the same sources; only the object
-// file that defines training_backend() differs (training_absent.cpp, training_present.cpp).
+// What needs LibTorch lives in a second program, `attar-train`, beside `attar`: loading LibTorch
+// takes 0.3 s, which commands that do not train should not pay. Both are built from the same
+// sources; only the object file that defines training_backend() differs (training_absent.cpp,
+// training_present.cpp).
 #pragma once
 
 #include <filesystem>
@@ -24,8 +25,12 @@ struct TrainingBackend {
 /// Null in `attar`.
 const TrainingBackend* training_backend();
 
-/// In `attar`: becomes `attar-train` with the same arguments (and the environment that LibTorch runs best
-/// with); returns at once in `attar-train`. bad_input when attar-train is not beside this program.
+/// `attar-train` beside this program, or in ../libexec/attar; empty when it is in neither place.
+std::filesystem::path training_program();
+
+/// In `attar`: becomes `attar-train` with the same arguments (and the environment that LibTorch
+/// runs best with); returns at once in `attar-train`. bad_input when attar-train is not beside this
+/// program.
 void require_training();
 
 /// The process's own arguments, kept by main().

@@ -1,0 +1,35 @@
+// The table of stage types: what the areas offer, in one place.
+#include <array>
+
+#include "compress/cli/command.h"
+#include "compress/cli/training.h"
+#include "distill/stage.h"
+#include "lora/stage.h"
+
+namespace attar::cli {
+namespace {
+
+/// A stage that trains gets its work from LibTorch's side, in the program that has it.
+StageType trained(StageType type, void (*TrainingBackend::*work)(StageContext&)) {
+  if (const auto* backend = training_backend()) type.run = backend->*work;
+  return type;
+}
+
+}  // namespace
+
+const Toolbox& toolbox() {
+  static const std::array stages = {
+      trained(train_stage(), &TrainingBackend::train),
+      trained(distill_stage(), &TrainingBackend::distill),
+      trained(lora_stage(), &TrainingBackend::lora),
+      merge_stage(),
+  };
+  static const Toolbox tools = [] {
+    Toolbox box;
+    box.stages = stages;
+    return box;
+  }();
+  return tools;
+}
+
+}  // namespace attar::cli

@@ -1,0 +1,58 @@
+#include "compress/cli/tables.h"
+
+#include <array>
+
+#include "compress/architecture/family.h"
+#include "compress/cli/command.h"
+#include "distill/losses.h"
+
+namespace attar::cli {
+namespace {
+
+template <class Items>
+std::vector<TableRow> names_and_summaries(const Items& items) {
+  std::vector<TableRow> rows;
+  for (const auto& item : items)
+    rows.push_back({std::string(item.name), std::string(item.summary), {}});
+  return rows;
+}
+
+std::vector<TableRow> stage_rows() {
+  std::vector<TableRow> rows;
+  for (const auto& type : toolbox().stages)
+    rows.push_back({std::string(type.name), std::string(type.summary), type.describe()});
+  return rows;
+}
+
+std::vector<TableRow> loss_rows() {
+  return names_and_summaries(distill::losses());
+}
+std::vector<TableRow> architecture_rows() {
+  return names_and_summaries(families());
+}
+
+std::vector<TableRow> format_rows() {
+  return {
+      {"huggingface",
+       "config.json + safetensors, one file or sharded; F32, F16, BF16: in and out",
+       {}},
+      {"compressed-tensors", "the same with int4 / int8 weights, pack-quantized: in and out", {}},
+      {"peft", "LoRA adapters, adapter_config.json + safetensors: in and out", {}},
+      {"tokenizer.json", "byte-level and SentencePiece-like BPE: in and out", {}},
+      {"data", "text, JSONL, CSV, TSV, token ids in safetensors: in", {}},
+  };
+}
+
+}  // namespace
+
+std::span<const Table> tables() {
+  static const std::array rows = {
+      Table{"stages", "types of stages and their options", stage_rows},
+      Table{"losses", "what distillation minimizes (distill: loss)", loss_rows},
+      Table{"architectures", "model families that are read", architecture_rows},
+      Table{"formats", "files that are read and written", format_rows},
+  };
+  return rows;
+}
+
+}  // namespace attar::cli
