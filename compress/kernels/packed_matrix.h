@@ -1,4 +1,5 @@
-// A weight matrix packed for the kernels.
+// A weight matrix packed for the kernels: one layout for every instruction set and for both ways
+// that activations enter (see kernel_table.h).
 #pragma once
 
 #include <cstdint>
@@ -13,17 +14,23 @@ namespace attar {
 class PackedMatrix {
  public:
   PackedMatrix() = default;
-  /// From a dense [rows, cols] tensor: kept in its own float type (f32, f16, bf16), widened in the kernel.
+  /// From a dense [rows, cols] tensor: kept in its own float type (f32, f16, bf16), widened in the
+  /// kernel.
   static PackedMatrix pack(const DenseTensor& dense);
-  /// From integer codes: kept at 4 or 8 bits with one float scale (and zero) per group.
+  /// From integer codes: kept at 4 bits (layouts of 2 … 4 bits) or 8 (5 … 8) with one scale (and
+  /// zero) per group; the last group of a row may be shorter. Scales are kept as f16 when that
+  /// loses nothing, else as f32.
   static PackedMatrix pack(const QuantizedMatrix& quantized);
   static PackedMatrix pack(const Weight& weight);
 
   int64_t rows() const;
   int64_t cols() const;
-  uint64_t bytes() const;       // in memory
-  std::string format() const;   // "int4 g32 sym", "bf16"
+  uint64_t bytes() const;      // in memory
+  std::string format() const;  // "int4 g32 sym", "bf16"
   bool quantized() const;
+
+  /// out [cols]: one row as floats, (code − zero) · scale for integers.
+  void row(int64_t index, float* out) const;
 
   struct Storage;
   const Storage& storage() const { return *storage_; }

@@ -15,7 +15,8 @@ namespace attar {
 
 struct RuntimeOptions {
   Activations activations = Activations::exact;
-  /// Dense half-precision weights are computed in float32 always; quantized ones as `activations` says.
+  /// Dense half-precision weights are computed in float32 always; quantized ones as `activations`
+  /// says.
 };
 
 class RuntimeModel {
@@ -33,7 +34,8 @@ class RuntimeModel {
   const Block& block(int64_t index) const;
   const RopeTable* rope(int64_t block) const;  // nullptr when the block has none
   /// Final norm and head: hidden [count, hidden] -> logits [count, vocab].
-  void head(const float* hidden, int64_t count, float* logits) const;
+  /// A logit that is not finite is a failure naming its position; `position` is the first row's.
+  void head(const float* hidden, int64_t count, float* logits, int64_t position = 0) const;
 
  private:
   struct State;
@@ -46,7 +48,8 @@ class Session {
   explicit Session(std::shared_ptr<const RuntimeModel> model);
 
   int64_t position() const { return position_; }
-  /// Appends ids; returns the logits after the last one, [vocab]. bad_input beyond the model's maximum positions.
+  /// Appends ids; returns the logits after the last one, [vocab]. bad_input beyond the model's
+  /// maximum positions.
   std::vector<float> advance(std::span<const int32_t> ids);
   /// Appends ids; logits [count, vocab] of every position.
   void advance_all(std::span<const int32_t> ids, float* logits);

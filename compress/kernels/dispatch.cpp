@@ -1,0 +1,85 @@
+#include <array>
+#include <cstdlib>
+#include <string>
+#include <string_view>
+
+#include "compress/base/error.h"
+#include "compress/kernels/kernel_table.h"
+#include "compress/kernels/matmul.h"
+
+namespace attar {
+namespace {
+
+struct Candidate {
+  const KernelTable* table;
+  bool (*supported)();
+};
+
+#if defined(__x86_64__)
+bool has_avx2() {
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+         __builtin_cpu_supports("f16c");
+}
+bool has_avx512() {
+  return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+         __builtin_cpu_supports("avx512vnni");
+}
+#endif
+
+/// Best first.
+const std::array kCandidates = {
+#if defined(__x86_64__)
+    Candidate{&kAvx512Kernels, has_avx512},
+    Candidate{&kAvx2Kernels, has_avx2},
+#endif
+    Candidate{&kPortableKernels, [] { return true; }},
+};
+
+const KernelTable* choose() {
+  const char* wanted = std::getenv("ATTAR_CPU");
+  if (wanted != nullptr && *wanted != '\0') {
+    for (const auto& candidate : kCandidates) {
+      if (std::string_view(candidate.table->name) != wanted) continue;
+      if (candidate.supported()) return candidate.table;
+      throw bad_input("this processor lacks the instruction set " + std::string(wanted),
+                      "environment variable ATTAR_CPU", "unset it to use the best one there is");
+    }
+    std::string known;
+    for (const auto& candidate : kCandidates)
+      known += (known.empty() ? "" : ", ") + std::string(candidate.table->name);
+    throw bad_input("unknown instruction set '" + std::string(wanted) + "'",
+                    "environment variable ATTAR_CPU", "known: " + known);
+  }
+  for (const auto& candidate : kCandidates)
+    if (candidate.supported()) return candidate.table;
+  return &kPortableKernels;
+}
+
+const KernelTable*& current() {
+  static const KernelTable* table = choose();
+  return table;
+}
+
+}  // namespace
+
+const KernelTable& kernels() {
+  return *current();
+}
+
+const KernelTable* find_kernels(const char* name) {
+  for (const auto& candidate : kCandidates)
+    if (std::string_view(candidate.table->name) == name && candidate.supported())
+      return candidate.table;
+  return nullptr;
+}
+
+void use_kernels(const KernelTable& table) {
+  current() = &table;
+}
+
+std::string_view kernel_name() {
+  return kernels().name;
+}
+
+}  // namespace attar

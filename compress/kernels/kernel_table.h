@@ -1,0 +1,85 @@
+// The inner loops, one table of function pointers per instruction set.
+//
+// The sources behind it (portable.cpp, avx2.cpp, avx512.cpp) are compiled with flags of their own
+// from one text, kernels.inc. They see this header and intrinsics only: an inline function of the
+// standard library compiled there could be the copy that the linker keeps for everybody. Every
+// entry of every table gives the same bytes.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace attar {
+
+inline constexpr int64_t kPanel = 32;  // output columns (rows of W) that are packed side by side
+inline constexpr int64_t kGemvPanels = 4;  // panels that one gemv call may take
+
+/// What a packed matrix stores per weight.
+enum class PackedFormat { f32, f16, bf16, u4, u8 };
+
+/// A packed matrix as the kernels see it. Rows are packed in panels of 32 (the last one
+/// zero-filled).
+///   floats:  data [panel][cols][32]
+///   u4:      data [panel][cols/8][32 rows][4 bytes]: byte j holds column j low and column j + 4
+///   high u8:      data [panel][cols/4][32 rows][4 bytes]: byte j holds column j
+/// and for integers scales [panel][groups][32] (f32 or f16), zeros [panel][groups][32] unless
+/// symmetric.
+struct PackedView {
+  PackedFormat format;
+  int64_t rows, cols;
+  int64_t group, groups;  // columns that share a scale; the last group may be shorter
+  bool half_scales;       // scales are f16
+  float zero;             // of every group when zeros == nullptr
+  const std::byte* data;
+  int64_t panel_bytes;
+  const std::byte* scales;
+  const uint8_t* zeros;
+};
+
+struct KernelTable {
+  const char* name;
+
+  /// out[panels · 32] = W x for `panels` ≤ kGemvPanels panels from `panel` on; x [cols].
+  void (*gemv)(const PackedView& w, int64_t panel, int64_t panels, const float* x, float* out);
+
+  /// out [end − begin, 32]: columns begin … end of one panel as floats, (code − zero) · scale for
+  /// integers.
+  void (*widen)(const PackedView& w, int64_t panel, int64_t begin, int64_t end, float* out);
+
+  /// y [rows, 32] (+)= Σ_k x[k, row] · w[k, :], one fused step per k in order. x [depth, ·] with
+  /// x_stride between its rows, w [depth, 32] contiguous, y with y_stride. add: go on from what y
+  /// holds.
+  void (*tile)(int64_t rows, int64_t depth, const float* x, int64_t x_stride, const float* w,
+               float* y, int64_t y_stride, bool add);
+
+  /// scores[i] = exp(scores[i] − max), 0 for −infinity; returns their sum. n a multiple of 32; lane
+  /// sums i mod 32, then a fixed tree.
+  float (*softmax)(float* scores, int64_t n);
+
+  /// Σ x² in the same order.
+  float (*sum_of_squares)(const float* x, int64_t n);
+
+  /// out = silu(gate) · up, or gelu_tanh; out may be gate.
+  void (*silu_product)(const float* gate, const float* up, float* out, int64_t n);
+  void (*gelu_tanh_product)(const float* gate, const float* up, float* out, int64_t n);
+
+  /// y += a · x, fused.
+  void (*axpy)(float a, const float* x, float* y, int64_t n);
+};
+
+/// The table in use: the best that this processor has, or the one that ATTAR_CPU names. Throws
+/// bad_input.
+const KernelTable& kernels();
+
+/// A table by name, nullptr when unknown or when this processor lacks it: for tests and benchmarks.
+const KernelTable* find_kernels(const char* name);
+
+/// Uses another table from now on: for tests and benchmarks.
+void use_kernels(const KernelTable& table);
+
+extern const KernelTable kPortableKernels;
+#if defined(__x86_64__)
+extern const KernelTable kAvx2Kernels, kAvx512Kernels;
+#endif
+
+}  // namespace attar

@@ -1,0 +1,102 @@
+#include "compress/runtime/hidden_stream.h"
+
+#include <fmt/format.h>
+
+#include "compress/base/error.h"
+#include "compress/base/process.h"
+#include "compress/runtime/load.h"
+#include "compress/runtime/norm.h"
+
+namespace attar {
+namespace {
+
+/// Rows of the embedding table for ids, [count, hidden].
+std::vector<float> embed(const ModelSpec& spec, const WeightSource& weights,
+                         std::span<const int32_t> ids) {
+  const Weight weight = weights.load(spec.embedding);
+  require_matrix(spec.embedding, weight, spec.vocab, spec.hidden);
+  const auto* dense = std::get_if<DenseTensor>(&weight);
+  if (dense == nullptr)
+    throw bad_input("the embedding table is quantized", "tensor " + spec.embedding);
+  const size_t row_bytes = static_cast<size_t>(spec.hidden) * dtype_size(dense->dtype);
+  std::vector<float> hidden(ids.size() * static_cast<size_t>(spec.hidden));
+  for (size_t i = 0; i < ids.size(); ++i) {
+    if (ids[i] < 0 || ids[i] >= spec.vocab)
+      throw bad_input(
+          fmt::format("id {} at index {} is outside the vocabulary of {}", ids[i], i, spec.vocab),
+          "input ids", "was the text tokenized with this model's tokenizer?");
+    const std::span<float> row(hidden.data() + i * static_cast<size_t>(spec.hidden),
+                               static_cast<size_t>(spec.hidden));
+    to_float32(dense->bytes.subspan(static_cast<size_t>(ids[i]) * row_bytes, row_bytes),
+               dense->dtype, row);
+    if (spec.embedding_scale != 1)
+      for (float& value : row) value *= spec.embedding_scale;
+  }
+  return hidden;
+}
+
+}  // namespace
+
+HiddenStream::HiddenStream(const ModelSpec& spec, const WeightSource& weights,
+                           std::span<const int32_t> ids, int64_t window)
+    : spec_(&spec), window_(window), hidden_(embed(spec, weights, ids)) {
+  open_ropes();
+}
+
+HiddenStream::HiddenStream(const ModelSpec& spec, std::vector<float> hidden, int64_t window)
+    : spec_(&spec), window_(window), hidden_(std::move(hidden)) {
+  open_ropes();
+}
+
+void HiddenStream::open_ropes() {
+  if (window_ > spec_->max_positions)
+    throw bad_input(fmt::format("windows of {} ids are longer than the model's maximum of {}",
+                                window_, spec_->max_positions),
+                    {}, "give the data entry a smaller length");
+  for (const RopeSpec& rope : spec_->ropes)
+    ropes_.push_back(std::make_shared<RopeTable>(rope, spec_->max_positions));
+}
+
+const RopeTable* HiddenStream::rope(int64_t block) const {
+  const int index = spec_->blocks[static_cast<size_t>(block)].attention.rope;
+  return index < 0 ? nullptr : ropes_[static_cast<size_t>(index)].get();
+}
+
+void HiddenStream::pass(const Block& block, int64_t index) {
+  for (int64_t w = 0; w < windows(); ++w) {
+    check_interrupted();
+    block.forward(hidden_.data() + w * window_ * spec_->hidden, window_, nullptr, rope(index),
+                  Activations::exact);
+  }
+}
+
+void HiddenStream::watch(const Block& block, int64_t index, const LinearObserver& observer,
+                         const std::function<void(int64_t, const float*)>& after) const {
+  std::vector<float> copy(static_cast<size_t>(window_ * spec_->hidden));
+  for (int64_t w = 0; w < windows(); ++w) {
+    check_interrupted();
+    copy.assign(window(w), window(w) + window_ * spec_->hidden);
+    block.forward(copy.data(), window_, nullptr, rope(index), Activations::exact, observer);
+    if (after) after(w, copy.data());
+  }
+}
+
+struct OutputHead::State {
+  Norm norm;
+  Linear head;
+};
+
+OutputHead::OutputHead(const ModelSpec& spec, const WeightSource& weights)
+    : state_(std::make_unique<State>(
+          State{Norm(spec.final_norm, spec.hidden, weights), load_linear(spec.head, weights)})) {}
+OutputHead::~OutputHead() = default;
+
+void OutputHead::logits(const float* hidden, int64_t count, float* logits) const {
+  const auto width = static_cast<size_t>(state_->head.spec.in);
+  std::vector<float> normed(static_cast<size_t>(count) * width);
+  state_->norm.apply(hidden, count, normed.data());
+  matmul(normed.data(), count, state_->head.weight, logits);
+  state_->head.add_bias(logits, count);
+}
+
+}  // namespace attar

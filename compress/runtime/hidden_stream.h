@@ -1,0 +1,68 @@
+// The hidden states of many windows on their way through a model, one block at a time: memory for
+// one block's weights and the activations, however many layers there are. Calibration, pruning
+// statistics and checks of emitted models stream like this.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "compress/architecture/model_spec.h"
+#include "compress/formats/weights.h"
+#include "compress/runtime/block.h"
+
+namespace attar {
+
+class HiddenStream {
+ public:
+  /// Embeds ids, windows · window of them. bad_input for an id outside the vocabulary and for a
+  /// window longer than the model's maximum positions. `spec` must outlive the stream.
+  HiddenStream(const ModelSpec& spec, const WeightSource& weights, std::span<const int32_t> ids,
+               int64_t window);
+  /// Goes on from hidden states [windows · window, hidden] that an earlier stream had before a
+  /// block.
+  HiddenStream(const ModelSpec& spec, std::vector<float> hidden, int64_t window);
+
+  int64_t windows() const {
+    return static_cast<int64_t>(hidden_.size()) / (window_ * spec_->hidden);
+  }
+  int64_t window_length() const { return window_; }
+  const std::vector<float>& hidden() const { return hidden_; }
+  /// [window, hidden]
+  const float* window(int64_t index) const {
+    return hidden_.data() + index * window_ * spec_->hidden;
+  }
+
+  /// Takes every window through the block (the spec's index-th), which replaces its hidden states.
+  void pass(const Block& block, int64_t index);
+  /// Only watches: every window goes through the block in a copy. `after` gets the copy of each
+  /// window.
+  void watch(const Block& block, int64_t index, const LinearObserver& observer,
+             const std::function<void(int64_t window, const float* hidden)>& after = {}) const;
+
+ private:
+  const ModelSpec* spec_;
+  int64_t window_;
+  std::vector<float> hidden_;
+  std::vector<std::shared_ptr<const RopeTable>> ropes_;
+
+  void open_ropes();
+  const RopeTable* rope(int64_t block) const;
+};
+
+/// Final norm and output head: what a model's last hidden states become.
+class OutputHead {
+ public:
+  OutputHead(const ModelSpec& spec, const WeightSource& weights);
+  ~OutputHead();
+  /// hidden [count, hidden] -> logits [count, vocab]
+  void logits(const float* hidden, int64_t count, float* logits) const;
+
+ private:
+  struct State;
+  std::unique_ptr<const State> state_;
+};
+
+}  // namespace attar

@@ -1,0 +1,65 @@
+#include "compress/runtime/load.h"
+
+#include <fmt/format.h>
+
+#include "compress/base/error.h"
+#include "compress/base/float_types.h"
+
+namespace attar {
+
+std::vector<float> load_vector(const WeightSource& weights, const std::string& name, int64_t size) {
+  std::vector<float> values = weights.floats(name);
+  if (static_cast<int64_t>(values.size()) != size)
+    throw bad_input(fmt::format("{} values where the configuration needs {}", values.size(), size),
+                    "tensor " + name);
+  require_finite(name, values);
+  return values;
+}
+
+void require_matrix(const std::string& name, const Weight& weight, int64_t rows, int64_t cols) {
+  const auto* dense = std::get_if<DenseTensor>(&weight);
+  const auto* quantized = std::get_if<QuantizedMatrix>(&weight);
+  const bool fits = dense != nullptr ? dense->shape == std::vector<int64_t>{rows, cols}
+                                     : quantized->rows == rows && quantized->cols == cols;
+  if (!fits)
+    throw bad_input(
+        fmt::format("not of the shape [{}, {}] that the configuration needs", rows, cols),
+        "tensor " + name);
+  if (quantized != nullptr) {
+    require_finite(name, quantized->scales);
+    return;
+  }
+  // A stretch at a time: a widened copy of a whole matrix would double the memory that loading
+  // needs.
+  constexpr size_t kStretch = size_t{1} << 16;
+  const size_t size = dtype_size(dense->dtype), total = dense->bytes.size() / size;
+  std::vector<float> values;
+  for (size_t i = 0; i < total; i += kStretch) {
+    values.resize(std::min(kStretch, total - i));
+    to_float32(dense->bytes.subspan(i * size, values.size() * size), dense->dtype, values);
+    require_finite(name, values);
+  }
+}
+
+void Linear::add_bias(float* y, int64_t rows) const {
+  if (bias.empty()) return;
+  for (int64_t r = 0; r < rows; ++r)
+    for (size_t i = 0; i < bias.size(); ++i) y[static_cast<size_t>(r) * bias.size() + i] += bias[i];
+}
+
+Linear load_linear(const LinearSpec& spec, const WeightSource& weights, const Weight* replacement) {
+  Linear out;
+  out.spec = spec;
+  const auto take = [&](const Weight& weight) {
+    require_matrix(spec.weight, weight, spec.out, spec.in);
+    out.weight = PackedMatrix::pack(weight);
+  };
+  if (replacement != nullptr)
+    take(*replacement);
+  else
+    take(weights.load(spec.weight));
+  if (!spec.bias.empty()) out.bias = load_vector(weights, spec.bias, spec.out);
+  return out;
+}
+
+}  // namespace attar

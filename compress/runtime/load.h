@@ -1,0 +1,33 @@
+// Weights of a spec from a source, checked on the way.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "compress/architecture/model_spec.h"
+#include "compress/formats/weights.h"
+#include "compress/kernels/packed_matrix.h"
+
+namespace attar {
+
+/// A vector of `size` finite floats, or bad_input naming the tensor.
+std::vector<float> load_vector(const WeightSource& weights, const std::string& name, int64_t size);
+
+/// bad_input unless the weight is [rows, cols] and finite.
+void require_matrix(const std::string& name, const Weight& weight, int64_t rows, int64_t cols);
+
+/// A linear layer, packed.
+struct Linear {
+  LinearSpec spec;
+  PackedMatrix weight;
+  std::vector<float> bias;
+
+  uint64_t bytes() const { return weight.bytes() + bias.size() * sizeof(float); }
+  void add_bias(float* y, int64_t rows) const;
+};
+/// `replacement` instead of what the source has, when not null.
+Linear load_linear(const LinearSpec& spec, const WeightSource& weights,
+                   const Weight* replacement = nullptr);
+
+}  // namespace attar

@@ -1,0 +1,150 @@
+#include "compress/runtime/model.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "compress/architecture/family.h"
+#include "compress/base/error.h"
+#include "compress/base/progress.h"
+#include "compress/runtime/load.h"
+#include "compress/runtime/norm.h"
+
+namespace attar {
+
+struct RuntimeModel::State {
+  ModelSpec spec;
+  RuntimeOptions options;
+  DenseTensor embedding;  // untied: rows are read from the mapped file as they are needed
+  std::vector<std::unique_ptr<RopeTable>> ropes;
+  std::vector<Block> blocks;
+  Norm final_norm;
+  Linear head;
+};
+
+std::shared_ptr<const RuntimeModel> RuntimeModel::load(const ModelDirectory& directory,
+                                                       const RuntimeOptions& options) {
+  const std::string where = (directory.path / "config.json").string();
+  auto state = std::make_shared<State>();
+  state->spec = read_model_spec(directory.config, where);
+  state->options = options;
+  const ModelSpec& spec = state->spec;
+  const WeightSource& weights = *directory.weights;
+  for (const auto& note : check_weights(spec, weights, directory.path.string())) say(note);
+
+  for (const auto& rope : spec.ropes)
+    state->ropes.push_back(std::make_unique<RopeTable>(rope, spec.max_positions));
+  for (size_t i = 0; i < spec.blocks.size(); ++i)
+    state->blocks.emplace_back(spec, static_cast<int64_t>(i), weights);
+  state->final_norm = Norm(spec.final_norm, spec.hidden, weights);
+  state->head = load_linear(spec.head, weights);
+  if (!spec.tied) {
+    const Weight embedding = weights.load(spec.embedding);
+    require_matrix(spec.embedding, embedding, spec.vocab, spec.hidden);
+    const auto* dense = std::get_if<DenseTensor>(&embedding);
+    if (dense == nullptr)
+      throw bad_input("a quantized embedding table needs a tied output head",
+                      "tensor " + spec.embedding);
+    state->embedding = *dense;
+  }
+  auto model = std::make_shared<RuntimeModel>();
+  model->state_ = std::move(state);
+  return model;
+}
+
+const ModelSpec& RuntimeModel::spec() const {
+  return state_->spec;
+}
+const RuntimeOptions& RuntimeModel::options() const {
+  return state_->options;
+}
+const Block& RuntimeModel::block(int64_t index) const {
+  return state_->blocks[static_cast<size_t>(index)];
+}
+const RopeTable* RuntimeModel::rope(int64_t block) const {
+  const int index = state_->spec.blocks[static_cast<size_t>(block)].attention.rope;
+  return index < 0 ? nullptr : state_->ropes[static_cast<size_t>(index)].get();
+}
+
+uint64_t RuntimeModel::bytes() const {
+  uint64_t total =
+      state_->head.bytes() + state_->final_norm.bytes() + state_->embedding.bytes.size();
+  for (const auto& block : state_->blocks) total += block.bytes();
+  return total;
+}
+
+void RuntimeModel::embed(std::span<const int32_t> ids, float* hidden) const {
+  const ModelSpec& spec = state_->spec;
+  for (size_t i = 0; i < ids.size(); ++i) {
+    if (ids[i] < 0 || ids[i] >= spec.vocab)
+      throw bad_input(
+          fmt::format("id {} at index {} is outside the vocabulary of {}", ids[i], i, spec.vocab),
+          "input ids", "was the text tokenized with this model's tokenizer?");
+    float* out = hidden + static_cast<int64_t>(i) * spec.hidden;
+    if (spec.tied) {
+      state_->head.weight.row(ids[i], out);
+    } else {
+      const DenseTensor& table = state_->embedding;
+      const size_t bytes = static_cast<size_t>(spec.hidden) * dtype_size(table.dtype);
+      to_float32(table.bytes.subspan(static_cast<size_t>(ids[i]) * bytes, bytes), table.dtype,
+                 std::span(out, static_cast<size_t>(spec.hidden)));
+    }
+    if (spec.embedding_scale != 1)
+      for (int64_t d = 0; d < spec.hidden; ++d) out[d] *= spec.embedding_scale;
+  }
+}
+
+void RuntimeModel::head(const float* hidden, int64_t count, float* logits, int64_t position) const {
+  const ModelSpec& spec = state_->spec;
+  std::vector<float> normed(static_cast<size_t>(count * spec.hidden));
+  state_->final_norm.apply(hidden, count, normed.data());
+  matmul(normed.data(), count, state_->head.weight, logits, state_->options.activations);
+  state_->head.add_bias(logits, count);
+  for (int64_t row = 0; row < count; ++row) {
+    const float* values = logits + row * spec.vocab;
+    float zero = 0;  // 0 · x is 0 for finite x and NaN otherwise
+    for (int64_t i = 0; i < spec.vocab; ++i) zero += 0.0f * values[i];
+    if (zero != 0 || std::isnan(zero))
+      throw failure(fmt::format("the logits at position {} are not finite", position + row), {},
+                    "the model's weights or activations overflow float32");
+  }
+}
+
+Session::Session(std::shared_ptr<const RuntimeModel> model)
+    : model_(std::move(model)), caches_(model_->spec().blocks.size()) {}
+
+void Session::run(std::span<const int32_t> ids, std::vector<float>& hidden) {
+  const ModelSpec& spec = model_->spec();
+  const auto count = static_cast<int64_t>(ids.size());
+  if (position_ + count > spec.max_positions)
+    throw bad_input(fmt::format("{} positions are more than the model's maximum of {}",
+                                position_ + count, spec.max_positions),
+                    "input ids", "use a shorter text or a smaller --window");
+  hidden.resize(static_cast<size_t>(count * spec.hidden));
+  model_->embed(ids, hidden.data());
+  for (size_t i = 0; i < caches_.size(); ++i) {
+    const auto index = static_cast<int64_t>(i);
+    model_->block(index).forward(hidden.data(), count, &caches_[i], model_->rope(index),
+                                 model_->options().activations);
+  }
+  position_ += count;
+}
+
+std::vector<float> Session::advance(std::span<const int32_t> ids) {
+  if (ids.empty()) throw bad_input("there are no ids to read", "input ids");
+  std::vector<float> hidden, logits(static_cast<size_t>(model_->spec().vocab));
+  run(ids, hidden);
+  model_->head(hidden.data() + (static_cast<int64_t>(ids.size()) - 1) * model_->spec().hidden, 1,
+               logits.data(), position_ - 1);
+  return logits;
+}
+
+void Session::advance_all(std::span<const int32_t> ids, float* logits) {
+  std::vector<float> hidden;
+  const int64_t first = position_;
+  run(ids, hidden);
+  model_->head(hidden.data(), static_cast<int64_t>(ids.size()), logits, first);
+}
+
+}  // namespace attar

@@ -1,0 +1,37 @@
+// Reference models and their recorded outputs in tests/golden.
+#pragma once
+
+#include <array>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "compress/formats/safetensors.h"
+#include "compress/formats/weights.h"
+
+namespace attar {
+
+inline constexpr std::array kGoldenModels = {
+    "llama_gqa", "llama_llama3rope", "llama_tied", "mistral_swa", "qwen2", "qwen3", "smollm3_nope"};
+
+inline fs::path golden_path(const std::string& name) {
+  return fs::path(ATTAR_SOURCE_DIR) / "tests" / "golden" / name;
+}
+
+/// With the configuration of a file beside config.json, when one is named.
+inline ModelDirectory golden_model(const std::string& name,
+                                   const std::string& config = "config.json") {
+  ModelDirectory model = ModelDirectory::open(golden_path(name));
+  std::ifstream file(golden_path(name) / config);
+  model.config = nlohmann::ordered_json::parse(file);
+  return model;
+}
+
+inline std::vector<int32_t> ids_of(const TensorView& tensor) {
+  const auto wide = tensor.integers();
+  return {wide.begin(), wide.end()};
+}
+
+}  // namespace attar

@@ -1,0 +1,169 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "compress/architecture/family.h"
+#include "compress/base/error.h"
+#include "compress/base/random.h"
+#include "compress/base/threads.h"
+#include "compress/kernels/kernel_table.h"
+#include "compress/runtime/model.h"
+#include "tests/runtime/golden.h"
+
+namespace attar {
+namespace {
+
+std::vector<int32_t> random_ids(int64_t count, int64_t vocab) {
+  Random random(31);
+  std::vector<int32_t> ids;
+  for (int64_t i = 0; i < count; ++i)
+    ids.push_back(static_cast<int32_t>(random.below(static_cast<uint64_t>(vocab))));
+  return ids;
+}
+
+/// Logits of every position, read in pieces of the given size.
+std::vector<float> all_logits(const std::shared_ptr<const RuntimeModel>& model,
+                              std::span<const int32_t> ids, size_t piece) {
+  const auto vocab = static_cast<size_t>(model->spec().vocab);
+  std::vector<float> logits(ids.size() * vocab);
+  Session session(model);
+  for (size_t i = 0; i < ids.size(); i += piece)
+    session.advance_all(ids.subspan(i, std::min(piece, ids.size() - i)), logits.data() + i * vocab);
+  return logits;
+}
+
+bool same_bytes(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
+TEST(Session, BytesDependOnNeitherPiecesNorThreadsNorInstructionSet) {
+  const KernelTable& best = kernels();
+  const int threads_before = thread_count();
+  for (const std::string name : {"llama_gqa", "mistral_swa", "qwen3"}) {
+    SCOPED_TRACE(name);
+    const auto model = RuntimeModel::load(golden_model(name));
+    const auto ids = random_ids(75, model->spec().vocab);
+    const auto expected = all_logits(model, ids, ids.size());
+    for (const size_t piece : {size_t{1}, size_t{7}, size_t{40}})
+      EXPECT_TRUE(same_bytes(all_logits(model, ids, piece), expected)) << "pieces of " << piece;
+    for (const int threads : {1, 2, 3}) {
+      set_thread_count(threads);
+      EXPECT_TRUE(same_bytes(all_logits(model, ids, 50), expected)) << threads << " threads";
+    }
+    set_thread_count(threads_before);
+    for (const char* variant : {"portable", "avx2", "avx512"})
+      if (const KernelTable* table = find_kernels(variant)) {
+        use_kernels(*table);
+        EXPECT_TRUE(same_bytes(all_logits(model, ids, 33), expected)) << variant;
+      }
+    use_kernels(best);
+  }
+}
+
+TEST(Session, RefusesIdsAndLengthsBeyondTheModel) {
+  const auto model = RuntimeModel::load(golden_model("llama_gqa"));
+  Session session(model);
+  const std::vector<int32_t> outside = {1, 256};
+  EXPECT_THROW(session.advance(outside), Error);
+  EXPECT_EQ(session.position(), 0);
+  EXPECT_THROW(session.advance(random_ids(129, 256)), Error);
+  EXPECT_THROW(session.advance({}), Error);
+}
+
+TEST(Session, NamesThePositionOfLogitsThatAreNotFinite) {
+  const auto model = RuntimeModel::load(golden_model("llama_gqa"));
+  std::vector<float> hidden(2 * 64, 1.0f), logits(2 * 256);
+  hidden[64] = std::numeric_limits<float>::infinity();
+  try {
+    model->head(hidden.data(), 2, logits.data(), 5);
+    FAIL() << "no error";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::failed);
+    EXPECT_NE(std::string(error.what()).find("position 6"), std::string::npos) << error.what();
+  }
+}
+
+/// A model's weights with one of them changed.
+class Changed : public WeightSource {
+ public:
+  Changed(std::shared_ptr<const WeightSource> base, std::string name, Weight weight)
+      : base_(std::move(base)), name_(std::move(name)), weight_(std::move(weight)) {}
+  const std::vector<WeightInfo>& list() const override { return base_->list(); }
+  bool has(std::string_view name) const override { return base_->has(name); }
+  Weight load(std::string_view name) const override {
+    return name == name_ ? weight_ : base_->load(name);
+  }
+
+ private:
+  std::shared_ptr<const WeightSource> base_;
+  std::string name_;
+  Weight weight_;
+};
+
+TEST(RuntimeModel, RefusesWeightsThatAreNotFinite) {
+  for (const std::string name :
+       {"model.layers.1.mlp.up_proj.weight", "model.norm.weight", "model.embed_tokens.weight"}) {
+    ModelDirectory model = golden_model("llama_gqa");
+    auto dense = std::get<DenseTensor>(model.weights->load(name));
+    auto bytes = std::make_shared<std::vector<std::byte>>(dense.bytes.begin(), dense.bytes.end());
+    const float nan = std::numeric_limits<float>::quiet_NaN();
+    std::memcpy(bytes->data() + 20, &nan, sizeof nan);
+    dense.bytes = *bytes;
+    dense.owner = bytes;
+    model.weights = std::make_shared<Changed>(model.weights, name, dense);
+    try {
+      RuntimeModel::load(model);
+      ADD_FAILURE() << name << ": no error";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ExitCode::bad_input);
+      EXPECT_NE(error.block().find(name), std::string::npos) << error.block();
+    }
+  }
+}
+
+/// Round to nearest, symmetric: any codes do.
+QuantizedMatrix coarse(const DenseTensor& dense, int64_t group) {
+  QuantizedMatrix q;
+  q.layout = {4, group, true, DType::f32};
+  q.rows = dense.shape[0];
+  q.cols = dense.shape[1];
+  const auto values = dense.floats();
+  q.scales.assign(static_cast<size_t>(q.rows * q.groups()), 0.05f);
+  for (const float v : values)
+    q.codes.push_back(static_cast<uint8_t>(std::clamp(std::lround(v / 0.05f) + 8, 0l, 15l)));
+  return q;
+}
+
+TEST(Block, WithAQuantizedWeightEqualsTheDequantizedOneToTheByte) {
+  const ModelDirectory directory = golden_model("llama_gqa");
+  const ModelSpec spec = read_model_spec(directory.config, "config.json");
+  const std::string module = spec.blocks[0].mlp.down.module();
+  const auto q = coarse(std::get<DenseTensor>(directory.weights->load(module + ".weight")), 32);
+  const auto values = std::make_shared<std::vector<float>>(dequantize(q));
+  const DenseTensor dense{DType::f32, {q.rows, q.cols}, std::as_bytes(std::span(*values)), values};
+
+  const RopeTable rope(spec.ropes[0], spec.max_positions);
+  Random random(41);
+  std::vector<float> hidden(20 * 64);
+  for (float& v : hidden) v = static_cast<float>(random.normal());
+  auto other = hidden;
+  std::vector<std::string> seen;
+  const LinearObserver observer = [&](const LinearSpec& linear, const float* x, int64_t rows) {
+    EXPECT_EQ(rows, 20);
+    EXPECT_TRUE(std::isfinite(x[rows * linear.in - 1]));
+    seen.push_back(linear.module());
+  };
+  Block(spec, 0, *directory.weights, {{module, q}})
+      .forward(hidden.data(), 20, nullptr, &rope, Activations::exact, observer);
+  Block(spec, 0, *directory.weights, {{module, dense}})
+      .forward(other.data(), 20, nullptr, &rope, Activations::exact);
+  EXPECT_TRUE(same_bytes(hidden, other));
+  std::vector<std::string> expected;
+  for (const auto& [name, linear] : spec.blocks[0].linears()) expected.push_back(linear->module());
+  EXPECT_EQ(seen, expected);
+}
+
+}  // namespace
+}  // namespace attar
