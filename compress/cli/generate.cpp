@@ -14,6 +14,7 @@
 #include "compress/cli/command.h"
 #include "compress/formats/weights.h"
 #include "compress/runtime/model.h"
+#include "compress/tokenizer/chat_template.h"
 #include "compress/tokenizer/tokenizer.h"
 
 namespace attar::cli {
@@ -86,10 +87,35 @@ Generated generate(const std::shared_ptr<const RuntimeModel>& model,
   return result;
 }
 
+/// The ids to continue: the prompt as it stands, or as a user's message in the model's chat
+/// template.
+std::vector<int32_t> prompt_ids(const Tokenizer& tokenizer, const ModelSpec& spec,
+                                const fs::path& path, const std::string& prompt, bool chat,
+                                const std::string& system) {
+  if (chat) {
+    const auto format = ChatTemplate::load(path);
+    if (!format)
+      throw bad_input("the model has no chat template", path.string(),
+                      "leave out --chat: it is no chat model");
+    std::vector<ChatMessage> messages;
+    if (!system.empty()) messages.push_back({"system", system});
+    messages.push_back({"user", prompt});
+    return tokenizer.encode(format->render(messages, true),
+                            false);  // the template writes its own BOS
+  }
+  auto ids = tokenizer.encode(prompt);
+  if (ids.empty() && spec.bos_id)  // a text starts somewhere, template or not
+    ids.push_back(static_cast<int32_t>(*spec.bos_id));
+  if (ids.empty())
+    throw bad_input("the prompt is empty and the model names no BOS token", path.string(),
+                    "give a --prompt");
+  return ids;
+}
+
 int run(const Command& self, const std::vector<std::string>& args) {
   po::options_description options("Options");
   SamplingOptions sampling;
-  std::string path, prompt;
+  std::string path, prompt, system;
   int64_t limit = 256;
   options.add_options()                                                                    //
       ("model", po::value(&path)->required(), "model directory")                           //
@@ -103,15 +129,13 @@ int run(const Command& self, const std::vector<std::string>& args) {
        "draw from the likeliest ids that hold this probability")               //
       ("seed", po::value(&sampling.seed)->default_value(0), "of the draws")    //
       ("echo", po::bool_switch(), "print the prompt before its continuation")  //
-      ("chat", po::bool_switch(), "format the prompt with the model's chat template");
+      ("chat", po::bool_switch(),
+       "the prompt is a user's message: use the model's chat template")  //
+      ("system", po::value(&system)->default_value(""), "with --chat: the system message");
   po::positional_options_description positional;
   positional.add("model", 1);
   const auto parsed = parse(self, args, options, positional);
   if (parsed.help_shown) return 0;
-  if (parsed.values["chat"].as<bool>())
-    throw bad_input(
-        "--chat needs chat templates, which this version does not read", "--chat",
-        "write the template's markers into --prompt; special tokens are recognized there");
   if (limit < 1) throw bad_input("--max-new-tokens must be at least 1");
 
   const auto tokenizer = Tokenizer::load(path);
@@ -121,12 +145,8 @@ int run(const Command& self, const std::vector<std::string>& args) {
     throw bad_input(fmt::format("the tokenizer has {} ids, the model's embedding {}",
                                 tokenizer->vocab_size(), model->spec().vocab),
                     path, "tokenizer.json and the weights belong to different models");
-  auto ids = tokenizer->encode(prompt);
-  if (ids.empty() && model->spec().bos_id)  // a text starts somewhere, template or not
-    ids.push_back(static_cast<int32_t>(*model->spec().bos_id));
-  if (ids.empty())
-    throw bad_input("the prompt is empty and the model names no BOS token", path,
-                    "give a --prompt");
+  const auto ids =
+      prompt_ids(*tokenizer, model->spec(), path, prompt, parsed.values["chat"].as<bool>(), system);
 
   const bool echo = parsed.values["echo"].as<bool>();
   if (echo && !parsed.json) fmt::print("{}", prompt);
@@ -157,7 +177,8 @@ int run(const Command& self, const std::vector<std::string>& args) {
 Command generate_command() {
   return {"generate", "MODEL --prompt TEXT [options]", "continues a text",
           "attar generate ./student --prompt \"Once upon a time\" --max-new-tokens 64\n"
-          "attar generate ./student --prompt \"Dear customer,\" --temperature 0.8 --seed 1",
+          "attar generate ./student --prompt \"Dear customer,\" --temperature 0.8 --seed 1\n"
+          "attar generate ./student --chat --prompt \"What is the capital of France?\"",
           run};
 }
 
