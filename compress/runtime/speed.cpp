@@ -1,0 +1,67 @@
+#include "compress/runtime/speed.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "compress/base/error.h"
+#include "compress/base/process.h"
+#include "compress/base/random.h"
+
+namespace attar {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::max(1e-9, std::chrono::duration<double>(Clock::now() - start).count());
+}
+
+Rate rate_of(std::vector<double> samples) {
+  Rate rate;
+  rate.samples = samples;
+  std::sort(samples.begin(), samples.end());
+  const size_t n = samples.size();
+  rate.median = n % 2 == 1 ? samples[n / 2] : (samples[n / 2 - 1] + samples[n / 2]) / 2;
+  rate.spread = (samples.back() - samples.front()) / rate.median;
+  return rate;
+}
+
+}  // namespace
+
+Speed measure_speed(const std::shared_ptr<const RuntimeModel>& model, const SpeedOptions& options) {
+  const ModelSpec& spec = model->spec();
+  if (options.prompt < 1 || options.generate < 1 || options.repetitions < 1)
+    throw bad_input("prompt, generate and repetitions must be at least 1", "speed measurement");
+  if (options.prompt + options.generate > spec.max_positions)
+    throw bad_input(fmt::format("{} + {} positions are more than the model's maximum of {}",
+                                options.prompt, options.generate, spec.max_positions),
+                    "speed measurement", "measure with a shorter prompt or fewer new tokens");
+  Random random(0);
+  std::vector<int32_t> ids;
+  for (int64_t i = 0; i < options.prompt + options.generate; ++i)
+    ids.push_back(static_cast<int32_t>(random.below(static_cast<uint64_t>(spec.vocab))));
+  const auto prompt = std::span(ids).first(static_cast<size_t>(options.prompt));
+
+  std::vector<double> prefill, decode;
+  for (int repetition = 0; repetition <= options.repetitions; ++repetition) {
+    check_interrupted();
+    Session session(model);
+    auto start = Clock::now();
+    session.advance(prompt);
+    const double read = seconds_since(start);
+    start = Clock::now();
+    for (size_t i = prompt.size(); i < ids.size(); ++i)
+      session.advance(std::span(ids).subspan(i, 1));
+    if (repetition == 0) continue;  // warms caches, pages and clocks
+    prefill.push_back(static_cast<double>(options.prompt) / read);
+    decode.push_back(static_cast<double>(options.generate) / seconds_since(start));
+  }
+  Speed speed{rate_of(prefill), rate_of(decode), 0};
+  speed.first_token_seconds =
+      static_cast<double>(options.prompt) / speed.prefill_tokens_per_s.median;
+  return speed;
+}
+
+}  // namespace attar
