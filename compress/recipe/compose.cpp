@@ -134,8 +134,8 @@ fs::path ComposedRecipe::absolute(const Node& node, const std::string& path,
                                 ? fs::weakly_canonical(full.parent_path(), code) / full.filename()
                                 : fs::weakly_canonical(full, code);
   if (code) problems.add("cannot find the place of this path: " + code.message(), node.where());
-  if (resolved.string().find("${") != std::string::npos)
-    problems.add("a path cannot hold '${': " + resolved.string(), node.where());
+  if (path.find("${") == std::string::npos && resolved.string().find("${") != std::string::npos)
+    problems.add("a folder cannot be called '${…': " + resolved.string(), node.where());
   return resolved;
 }
 

@@ -18,11 +18,6 @@ std::string join(const std::string& path, std::string_view key) {
   return path.empty() ? std::string(key) : fmt::format("{}.{}", path, key);
 }
 
-/// "stages.slim.keep" -> "'keep'".
-std::string last_key(const std::string& path) {
-  return path.empty() ? "the document" : fmt::format("'{}'", path.substr(path.rfind('.') + 1));
-}
-
 template <class Number>
 std::optional<Number> whole_text(const std::string& text) {
   Number value{};
@@ -50,6 +45,14 @@ bool Node::is_scalar() const {
 const std::string& Node::path() const {
   static const std::string none;
   return impl_ ? impl_->path : none;
+}
+
+std::string Node::key() const {
+  const size_t dot = path().rfind('.');
+  if (dot == std::string::npos) return path();
+  const bool index = path().find_first_not_of("0123456789", dot + 1) == std::string::npos;
+  const size_t begin = index ? path().rfind('.', dot - 1) : dot;
+  return path().substr(begin == std::string::npos ? 0 : begin + 1);
 }
 
 const std::string& Node::file() const {
@@ -104,7 +107,8 @@ void Node::must_be(const char* what, Problems& problems) const {
   if (is_list()) got = "not a list";
   if (is_map()) got = "not a map";
   if (defined() && impl_->kind == Impl::Kind::null) got = "but nothing is given";
-  problems.add(last_key(path()) + " must be " + what + ", " + got, where());
+  const std::string name = path().empty() ? "the document" : fmt::format("'{}'", key());
+  problems.add(fmt::format("{} must be {}, {}", name, what, got), where());
 }
 
 std::optional<std::string> Node::string(Problems& problems) const {

@@ -49,6 +49,8 @@ class Node {
   /// "file:line: key.path"
   std::string where() const;
   const std::string& path() const;  // "stages.slim.keep"
+  /// The last part of the path, for sentences: "keep"; of a list's item "shares.1".
+  std::string key() const;
   const std::string& file() const;
   int line() const;
 

@@ -9,10 +9,6 @@
 namespace attar::detail {
 namespace {
 
-std::string key_of(const Node& node) {
-  return node.path().substr(node.path().rfind('.') + 1);
-}
-
 bool within(const Constraint& c, double value) {
   return (c.low_open ? value > c.low : value >= c.low) && value <= c.high;
 }
@@ -21,7 +17,7 @@ bool within(const Constraint& c, double value) {
 template <class Number>
 bool in_range(const Node& node, const Constraint& c, Number value, Problems& problems) {
   if (within(c, static_cast<double>(value))) return true;
-  problems.add(fmt::format("'{}' must be {}, not {}", key_of(node), range_text(c), value),
+  problems.add(fmt::format("'{}' must be {}, not {}", node.key(), range_text(c), value),
                node.where());
   return false;
 }
@@ -33,7 +29,7 @@ void read_field(const Node& node, const Constraint& c, std::string& value, Probl
   if (!text) return;
   if (!c.choices.empty() &&
       std::find(c.choices.begin(), c.choices.end(), *text) == c.choices.end()) {
-    problems.add(fmt::format("'{}' cannot be '{}'", key_of(node), *text), node.where(),
+    problems.add(fmt::format("'{}' cannot be '{}'", node.key(), *text), node.where(),
                  suggest(*text, c.choices));
     return;
   }

@@ -167,7 +167,8 @@ class Reader {
   void check_model(const std::string& name, const Node& node, const std::string& rule) {
     if (name == "model" || recipe_.find_stage(name)) return;
     std::vector<std::string> known = {"model"};
-    for (const auto& stage : recipe_.stages) known.push_back(stage.name);
+    for (const auto& stage : recipe_.stages)
+      if (recipe_.find_stage(stage.name) == &stage) known.push_back(stage.name);
     problems_.add("'" + name + "': " + rule, node.where(), suggest(name, known));
   }
 

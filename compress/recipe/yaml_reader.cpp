@@ -179,15 +179,19 @@ Node Node::parse(const std::string& text, const std::string& file, Problems& pro
     problems.add(why, place(line));
     return {};
   }
-  TreeBuilder builder(file, problems);
+  Problems found;  // moot where the syntax itself is broken
+  TreeBuilder builder(file, found);
   try {
     std::istringstream stream(text);
     YAML::Parser parser(stream);
     if (!parser.HandleNextDocument(builder)) return {};
-    if (TreeBuilder rest(file, problems); parser.HandleNextDocument(rest))
-      problems.add("a second YAML document begins", place(rest.finish()->line),
-                   "remove the '---' and what follows");
-    return Node(builder.finish());
+    if (TreeBuilder rest(file, found); parser.HandleNextDocument(rest))
+      found.add("a second YAML document begins", place(rest.finish()->line),
+                "remove the '---' and what follows");
+    Node root(builder.finish());
+    for (const auto& problem : found.list())
+      problems.add(problem.what, problem.where, problem.hint);
+    return root;
   } catch (const YAML::Exception& error) {
     problems.add("not valid YAML: " + error.msg, place(error.mark.line + 1),
                  "check indentation, quotes and brackets up to this line");
