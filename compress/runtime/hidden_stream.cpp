@@ -70,15 +70,13 @@ void HiddenStream::pass(const Block& block, int64_t index) {
   }
 }
 
-void HiddenStream::watch(const Block& block, int64_t index, const LinearObserver& observer,
-                         const std::function<void(int64_t, const float*)>& after) const {
-  std::vector<float> copy(static_cast<size_t>(window_ * spec_->hidden));
-  for (int64_t w = 0; w < windows(); ++w) {
-    check_interrupted();
-    copy.assign(window(w), window(w) + window_ * spec_->hidden);
-    block.forward(copy.data(), window_, nullptr, rope(index), Activations::exact, observer);
-    if (after) after(w, copy.data());
-  }
+std::vector<float> HiddenStream::watch(const Block& block, int64_t index, int64_t window_index,
+                                       const LinearObserver& observer) const {
+  check_interrupted();
+  const float* from = window(window_index);
+  std::vector<float> hidden(from, from + window_ * spec_->hidden);
+  block.forward(hidden.data(), window_, nullptr, rope(index), Activations::exact, observer);
+  return hidden;
 }
 
 struct OutputHead::State {
@@ -91,11 +89,14 @@ OutputHead::OutputHead(const ModelSpec& spec, const WeightSource& weights)
           State{Norm(spec.final_norm, spec.hidden, weights), load_linear(spec.head, weights)})) {}
 OutputHead::~OutputHead() = default;
 
-void OutputHead::logits(const float* hidden, int64_t count, float* logits) const {
-  const auto width = static_cast<size_t>(state_->head.spec.in);
-  std::vector<float> normed(static_cast<size_t>(count) * width);
+std::vector<float> OutputHead::normalized(const float* hidden, int64_t count) const {
+  std::vector<float> normed(static_cast<size_t>(count * state_->head.spec.in));
   state_->norm.apply(hidden, count, normed.data());
-  matmul(normed.data(), count, state_->head.weight, logits);
+  return normed;
+}
+
+void OutputHead::logits(const float* hidden, int64_t count, float* logits) const {
+  matmul(normalized(hidden, count).data(), count, state_->head.weight, logits);
   state_->head.add_bias(logits, count);
 }
 

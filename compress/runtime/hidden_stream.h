@@ -4,7 +4,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -37,10 +36,10 @@ class HiddenStream {
 
   /// Takes every window through the block (the spec's index-th), which replaces its hidden states.
   void pass(const Block& block, int64_t index);
-  /// Only watches: every window goes through the block in a copy. `after` gets the copy of each
-  /// window.
-  void watch(const Block& block, int64_t index, const LinearObserver& observer,
-             const std::function<void(int64_t window, const float* hidden)>& after = {}) const;
+  /// Takes a copy of one window through the block and returns it, [window, hidden]; the stream
+  /// stays.
+  std::vector<float> watch(const Block& block, int64_t index, int64_t window,
+                           const LinearObserver& observer = {}) const;
 
  private:
   const ModelSpec* spec_;
@@ -57,6 +56,8 @@ class OutputHead {
  public:
   OutputHead(const ModelSpec& spec, const WeightSource& weights);
   ~OutputHead();
+  /// hidden [count, hidden] -> what the head reads, [count, hidden]
+  std::vector<float> normalized(const float* hidden, int64_t count) const;
   /// hidden [count, hidden] -> logits [count, vocab]
   void logits(const float* hidden, int64_t count, float* logits) const;
 
