@@ -50,6 +50,9 @@ class LayerReader {
       throw error(codes, scheme == nullptr
                              ? "the layer is quantized, but no config group targets it"
                              : "the layer is quantized, but quantization_config ignores it");
+    const bool packed = codes.name.ends_with(kPacked);
+    if ((scheme->storage == Storage::packed) != packed)
+      throw error(codes, fmt::format("{} does not store codes under this name", scheme->group));
     layer.scheme = *scheme;
     layer.layout = scheme->layout;
     if (codes.shape.size() != 2) throw error(codes, "codes must have two dimensions");
@@ -181,9 +184,6 @@ class Source : public WeightSource {
       if (!packed && !plain) continue;
       const std::string module(name.substr(0, name.size() - (packed ? kPacked : kWeight).size()));
       const Layer layer = reader.read(module, *tensor);
-      if ((layer.scheme.storage == Storage::packed) != packed)
-        throw bad_input(fmt::format("{} does not store codes under this name", layer.scheme.group),
-                        checkpoint_.place(*tensor));
       const std::string weight = module + std::string(kWeight);
       if (packed && checkpoint_.find(weight) != nullptr)
         throw bad_input("the layer is stored both dense and quantized", checkpoint_.place(*tensor));
