@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <condition_variable>
 #include <exception>
 #include <mutex>
 #include <thread>
@@ -47,6 +46,25 @@ struct Loop {
   }
 };
 
+void relax() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#endif
+}
+
+/// Waits until `value` differs from `old`: a short while awake, because the next loop of a forward
+/// pass comes within microseconds, then asleep.
+void await_change(const std::atomic<uint32_t>& value, uint32_t old, int spins) {
+  for (int i = 0; i < spins; ++i) {
+    if (value.load(std::memory_order_acquire) != old) return;
+    relax();
+  }
+  value.wait(old, std::memory_order_acquire);
+}
+
+/// A loop is published by opening `state_` and raising `generation_`. A worker that comes while it
+/// is open counts itself in; the caller closes it when no range is left and waits for those inside
+/// only, so a worker that the system has not woken yet delays nobody.
 class Pool {
  public:
   ~Pool() { resize(1); }
@@ -54,55 +72,61 @@ class Pool {
   int size() const { return static_cast<int>(workers_.size()) + 1; }
 
   void resize(int threads) {
-    {
-      const std::lock_guard lock(mutex_);
-      stopping_ = true;
-    }
-    wake_.notify_all();
+    stopping_ = true;
+    publish();
     for (auto& worker : workers_) worker.join();
     workers_.clear();
     stopping_ = false;
+    spins_ =
+        threads <= processors() ? kSpins : 0;  // awake threads must not keep others from working
     for (int i = 1; i < threads; ++i)
-      workers_.emplace_back([this, seen = generation_]() mutable { serve(seen); });
+      workers_.emplace_back([this, seen = generation_.load()] { serve(seen); });
   }
 
   void run(Loop& loop) {
     const std::lock_guard one_loop_at_a_time(running_);
-    {
-      const std::lock_guard lock(mutex_);
-      loop_ = &loop;
-      busy_ = static_cast<int>(workers_.size());
-      ++generation_;
-    }
-    wake_.notify_all();
+    loop_ = &loop;
+    state_.store(kOpen, std::memory_order_release);
+    publish();
     loop.work();
-    std::unique_lock lock(mutex_);
-    done_.wait(lock, [this] { return busy_ == 0; });
-    loop_ = nullptr;
+    uint32_t inside = state_.fetch_and(~kOpen) & ~kOpen;
+    while (inside != 0) {
+      await_change(state_, inside, spins_);
+      inside = state_.load();
+    }
   }
 
  private:
-  void serve(uint64_t seen) {
-    std::unique_lock lock(mutex_);
+  static constexpr uint32_t kOpen = 1u << 31;
+  static constexpr int kSpins = 2000;  // some tens of microseconds
+
+  void publish() {
+    generation_.fetch_add(1);
+    generation_.notify_all();
+  }
+
+  void serve(uint32_t seen) {
     for (;;) {
-      wake_.wait(lock, [&] { return stopping_ || generation_ != seen; });
+      await_change(generation_, seen, spins_);
+      seen = generation_.load();
       if (stopping_) return;
-      seen = generation_;
-      Loop* loop = loop_;
-      lock.unlock();
-      loop->work();
-      lock.lock();
-      if (--busy_ == 0) done_.notify_one();
+      uint32_t state = state_.load();
+      while ((state & kOpen) != 0 && !state_.compare_exchange_weak(state, state + 1)) {
+      }
+      if ((state & kOpen) == 0) continue;
+      loop_->work();
+      state_.fetch_sub(1);
+      state_.notify_one();
     }
   }
 
   std::vector<std::thread> workers_;
-  std::mutex mutex_, running_;
-  std::condition_variable wake_, done_;
+  std::mutex running_;
+  std::atomic<uint32_t> generation_{0},
+      state_{0};  // state_: kOpen, and how many workers are inside
+  std::atomic<bool> stopping_{false};
   Loop* loop_ = nullptr;
-  uint64_t generation_ = 0;
-  int busy_ = 0;
-  bool stopping_ = false;
+  int spins_ = 0;
 };
 
 Pool& pool() {
@@ -114,11 +138,14 @@ Pool& pool() {
 
 }  // namespace
 
-void set_thread_count(int threads) { pool().resize(std::max(1, threads)); }
-int thread_count() { return pool().size(); }
+void set_thread_count(int threads) {
+  pool().resize(std::max(1, threads));
+}
+int thread_count() {
+  return pool().size();
+}
 
-void parallel_for(int64_t count, int64_t grain,
-                  const std::function<void(int64_t, int64_t)>& body) {
+void parallel_for(int64_t count, int64_t grain, const std::function<void(int64_t, int64_t)>& body) {
   if (count <= 0) return;
   grain = std::max<int64_t>(1, grain);
   if (inside_body || count <= grain || pool().size() == 1) {
