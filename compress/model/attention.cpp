@@ -14,6 +14,8 @@ namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
+using torch_compat::OptionalTensor;
+using torch_compat::tensor;
 
 constexpr int64_t kQueryBlock = 256;
 
@@ -50,9 +52,11 @@ void for_each_part(const HeadLayout& l, T* qkv, T* q, T* k, T* v, const float* c
 }
 
 struct SplitFunction : torch::autograd::Function<SplitFunction> {
-  static variable_list forward(AutogradContext* ctx, const at::Tensor& qkv, const at::Tensor& cos,
-                               const at::Tensor& sin, int64_t heads, int64_t kv_heads,
-                               int64_t head_dim, int64_t sequences) {
+  static variable_list forward(AutogradContext* ctx, const at::Tensor& qkv,
+                               const OptionalTensor& cosines, const OptionalTensor& sines,
+                               int64_t heads, int64_t kv_heads, int64_t head_dim,
+                               int64_t sequences) {
+    const at::Tensor cos = tensor(cosines), sin = tensor(sines);
     const HeadLayout l{heads,     kv_heads,
                        head_dim,  cos.defined() ? 2 * cos.size(1) : 0,
                        sequences, qkv.size(0) / sequences};

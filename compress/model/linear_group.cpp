@@ -75,7 +75,7 @@ void LinearGroup::refresh(at::ScalarType dtype) {
     packed_a_ = at::empty({count * rank, in_}, dtype);
   }
   for (int64_t i = 0; i < count; ++i) {
-    const Adapter& adapter = adapters_[static_cast<size_t>(i)];
+    const LowRank& adapter = adapters_[static_cast<size_t>(i)];
     packed_a_.narrow(0, i * rank, rank).copy_(adapter.a);
     const Member& member = members_[static_cast<size_t>(adapter.member)];
     packed_.narrow(0, member.first_row, member.spec->out)
@@ -140,7 +140,7 @@ struct GroupFunction : torch::autograd::Function<GroupFunction> {
     const at::Tensor da = at::mm(du.t(), mask.defined() ? x * mask : x);  // [Σ rank, in]
     const int64_t rank = group.adapters_.front().a.size(0);
     for (size_t i = 0; i < group.adapters_.size(); ++i) {
-      const Adapter& adapter = group.adapters_[i];
+      const LowRank& adapter = group.adapters_[i];
       const auto& member = group.members_[static_cast<size_t>(adapter.member)];
       const int64_t at = static_cast<int64_t>(i) * rank;
       adapter.a_gradient.add_(da.narrow(0, at, rank));

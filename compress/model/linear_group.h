@@ -12,7 +12,7 @@
 namespace attar {
 
 /// y = x Wᵀ + b + scale · (dropout(x) Aᵀ) Bᵀ for one member of a group (Hu et al.: LoRA, 2021).
-struct Adapter {
+struct LowRank {
   int64_t member = 0;  // of the group
   at::Tensor a, b;     // [rank, in], [out, rank]
   at::Tensor a_gradient, b_gradient;
@@ -39,8 +39,8 @@ class LinearGroup {
 
   /// Holds the frozen weights in `dtype` only: the float32 masters are not read again.
   void refresh(at::ScalarType dtype);
-  void attach(Adapter adapter) { adapters_.push_back(std::move(adapter)); }
-  const std::vector<Adapter>& adapters() const { return adapters_; }
+  void attach(LowRank adapter) { adapters_.push_back(std::move(adapter)); }
+  const std::vector<LowRank>& adapters() const { return adapters_; }
 
   /// x [rows, in] -> [rows, out], in x's type, which is that of refresh(). `dropout` acts on the
   /// adapters' input; its mask follows from `seed`.
@@ -60,7 +60,7 @@ class LinearGroup {
   std::vector<Member> members_;
   int64_t in_ = 0, out_ = 0;
   at::Tensor weight_, weight_gradient_, bias_, bias_gradient_;
-  std::vector<Adapter> adapters_;
+  std::vector<LowRank> adapters_;
   at::Tensor packed_, packed_bias_, packed_a_;
 };
 

@@ -8,11 +8,14 @@ namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
+using torch_compat::optional;
+using torch_compat::OptionalTensor;
+using torch_compat::tensor;
 
 struct EmbedFunction : torch::autograd::Function<EmbedFunction> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& ids, const at::Tensor& value,
-                            const at::Tensor& gradient, double scale, const at::Tensor&) {
-    ctx->save_for_backward({ids, gradient});
+                            const OptionalTensor& gradient, double scale, const at::Tensor&) {
+    ctx->save_for_backward({ids, tensor(gradient)});
     ctx->saved_data["scale"] = scale;
     const at::Tensor rows = value.index_select(0, ids);
     return scale == 1 ? rows : rows * scale;
@@ -41,9 +44,11 @@ struct EmbedFunction : torch::autograd::Function<EmbedFunction> {
 };
 
 struct AddNormFunction : torch::autograd::Function<AddNormFunction> {
-  static variable_list forward(AutogradContext* ctx, const at::Tensor& h, const at::Tensor& delta,
-                               const at::Tensor& weight, const at::Tensor& gradient, double offset,
-                               double eps, at::ScalarType dtype) {
+  static variable_list forward(AutogradContext* ctx, const at::Tensor& h,
+                               const OptionalTensor& optional_delta, const at::Tensor& weight,
+                               const OptionalTensor& gradient, double offset, double eps,
+                               at::ScalarType dtype) {
+    const at::Tensor delta = tensor(optional_delta);
     const int64_t rows = h.size(0), width = h.size(1);
     const at::Tensor h_out = delta.defined() ? at::empty_like(h) : h;
     const at::Tensor y = at::empty({rows, width}, dtype), rstd = at::empty({rows}, at::kFloat);
@@ -57,7 +62,8 @@ struct AddNormFunction : torch::autograd::Function<AddNormFunction> {
                                             data<T>(y) + at, data<float>(rstd) + begin});
       });
     });
-    ctx->save_for_backward({h_out, rstd, weight, gradient});
+    ctx->save_for_backward({h_out, rstd, weight, tensor(gradient)});
+    ctx->set_materialize_grads(false);
     ctx->saved_data["offset"] = offset;
     ctx->saved_data["has_delta"] = delta.defined();
     ctx->saved_data["dtype"] = dtype;
@@ -103,7 +109,7 @@ struct AddNormFunction : torch::autograd::Function<AddNormFunction> {
 
 at::Tensor embed(const at::Tensor& ids, const Parameter& table, double scale,
                  const at::Tensor& anchor) {
-  return EmbedFunction::apply(ids, table.value, table.gradient, scale, anchor);
+  return EmbedFunction::apply(ids, table.value, optional(table.gradient), scale, anchor);
 }
 
 std::pair<at::Tensor, at::Tensor> add_norm(const at::Tensor& h, const at::Tensor& delta,
@@ -112,7 +118,7 @@ std::pair<at::Tensor, at::Tensor> add_norm(const at::Tensor& h, const at::Tensor
   if (norm.kind != NormKind::rms || !norm.bias.empty())
     throw bad_input("the trainable model knows RMSNorm only", norm.weight,
                     "this architecture can be run and compressed, but not trained");
-  auto both = AddNormFunction::apply(h, delta, weight.value, weight.gradient,
+  auto both = AddNormFunction::apply(h, optional(delta), weight.value, optional(weight.gradient),
                                      static_cast<double>(norm.weight_offset),
                                      static_cast<double>(norm.eps), dtype);
   return {both[0], both[1]};

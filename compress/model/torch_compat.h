@@ -15,19 +15,18 @@
 
 namespace attar::torch_compat {
 
+/// How an operation takes a tensor that may be absent (its arguments must be defined otherwise).
+using OptionalTensor = c10::optional<at::Tensor>;
+inline OptionalTensor optional(const at::Tensor& tensor) {
+  return tensor.defined() ? OptionalTensor(tensor) : OptionalTensor();
+}
+inline at::Tensor tensor(const OptionalTensor& optional) {
+  return optional.has_value() ? *optional : at::Tensor();
+}
+
 /// "1.13.1"
 inline std::string version() {
   return TORCH_VERSION;
-}
-
-/// "AVX512": what LibTorch's own kernels were dispatched to.
-inline std::string cpu_capability() {
-#if TORCH_VERSION_MAJOR >= 2
-  return at::get_cpu_capability();
-#else
-  const std::string text = at::get_cpu_capability();
-  return text;
-#endif
 }
 
 }  // namespace attar::torch_compat

@@ -50,8 +50,10 @@ using Groups = std::vector<std::unique_ptr<LinearGroup>>;
 /// The groups' outputs side by side.
 at::Tensor apply(const Groups& groups, const at::Tensor& x, double dropout, uint64_t seed) {
   std::vector<at::Tensor> parts;
-  for (const auto& group : groups)
-    parts.push_back(group->forward(x, seed ? dropout : 0, Random(seed++).next()));
+  for (const auto& group : groups) {
+    const bool drops = seed && dropout > 0;
+    parts.push_back(group->forward(x, drops ? dropout : 0, Random(seed + parts.size()).next()));
+  }
   return parts.size() == 1 ? parts[0] : at::cat(parts, 1);
 }
 
