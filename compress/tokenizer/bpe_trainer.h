@@ -14,8 +14,9 @@ struct BpeTrainerOptions {
   std::vector<std::string> special_tokens = {"<|bos|>", "<|eos|>", "<|pad|>"};  // ids 0, 1, 2
 };
 
-/// A complete tokenizer.json (byte-level, Llama-3 style Split regex, BOS template). Deterministic: ties go
-/// to the pair that comes first by ids. Throws bad_input when the text has too few pairs for the size.
+/// A complete tokenizer.json (byte-level, Llama-3 style Split regex, BOS template). Deterministic:
+/// ties go to the pair that comes first by ids. Throws bad_input when the text has too few pairs
+/// for the size.
 nlohmann::ordered_json train_byte_level_bpe(std::span<const std::string> documents,
                                             const BpeTrainerOptions& options);
 

@@ -21,9 +21,11 @@ class Tokenizer {
   static std::shared_ptr<const Tokenizer> load(const fs::path& path);
   virtual ~Tokenizer() = default;
 
-  /// With `special`, the post-processor's template is applied (BOS and the like). Special tokens written in
-  /// the text are recognized, as the reference implementation does.
+  /// With `special`, the post-processor's template is applied (BOS and the like). Special tokens
+  /// written in the text are recognized, as the reference implementation does. bad_input with the
+  /// byte offset for text that is not valid UTF-8.
   virtual std::vector<int32_t> encode(std::string_view text, bool special = true) const = 0;
+  /// Without the special tokens when `skip_special`; bad_input for an id that no token has.
   virtual std::string decode(std::span<const int32_t> ids, bool skip_special = false) const = 0;
 
   /// Ids are in [0, vocab_size()), added tokens included.
@@ -35,6 +37,8 @@ class Tokenizer {
   /// From the post-processor's template or tokenizer_config.json.
   virtual std::optional<int32_t> bos() const = 0;
   virtual std::optional<int32_t> eos() const = 0;
+  /// The most ids that encode() gives, when tokenizer.json asks for truncation; 0: no limit.
+  virtual int64_t length_limit() const = 0;
   /// SHA-256 over what decides ids (vocabulary, merges, components); equal tokenizers share it.
   virtual const std::string& hash() const = 0;
 };
@@ -45,9 +49,12 @@ class StreamDecoder {
  public:
   explicit StreamDecoder(std::shared_ptr<const Tokenizer> tokenizer, bool skip_special = true);
   std::string push(int32_t id);
+  /// What was held back. The decoder can then be used anew.
   std::string finish();
 
  private:
+  void forget(const std::string& text);
+
   std::shared_ptr<const Tokenizer> tokenizer_;
   bool skip_special_;
   std::vector<int32_t> ids_;

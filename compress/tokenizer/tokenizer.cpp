@@ -1,0 +1,247 @@
+#include "compress/tokenizer/tokenizer.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <mutex>
+
+#include "compress/base/error.h"
+#include "compress/base/hash.h"
+#include "compress/formats/json.h"
+#include "compress/tokenizer/added_tokens.h"
+#include "compress/tokenizer/components.h"
+#include "compress/tokenizer/length_limits.h"
+#include "compress/tokenizer/model.h"
+#include "compress/tokenizer/unicode.h"
+
+namespace attar {
+namespace {
+
+/// A tokenizer.json in two parts: its large lists are read from the text, the rest is a tree.
+struct Source {
+  std::string where;
+  MappedFile file;
+  size_t vocabulary = 0, merges = 0;  // where these values begin
+  nlohmann::json rest;                // with null in their places
+};
+
+Source open_source(const fs::path& path) {
+  Source source{path.string(), MappedFile::open(path), 0, 0, {}};
+  const std::string_view text = source.file.text();
+  if (const auto bad = find_invalid_utf8(text))
+    throw bad_input(fmt::format("not valid UTF-8 at byte {}", *bad), source.where);
+  std::string rest;
+  size_t copied = 0;
+  JsonCursor cursor(text, source.where);
+  const auto cut_out = [&](size_t& begin) {
+    cursor.peek();
+    begin = cursor.position();
+    cursor.skip();
+    const std::string_view value = text.substr(begin, cursor.position() - begin);
+    rest.append(text.substr(copied, begin - copied)).append("null");
+    rest.append(static_cast<size_t>(std::count(value.begin(), value.end(), '\n')), '\n');
+    copied = cursor.position();
+  };
+  cursor.object([&](std::string_view key) {
+    if (key != "model") return cursor.skip();
+    cursor.object([&](std::string_view inner) {
+      if (inner == "vocab") return cut_out(source.vocabulary);
+      if (inner == "merges") return cut_out(source.merges);
+      cursor.skip();
+    });
+  });
+  rest.append(text.substr(copied));
+  source.rest = parse_json<nlohmann::json>(rest, source.where);
+  if (!source.vocabulary) throw bad_input("the key \"model.vocab\" is missing", source.where);
+  return source;
+}
+
+/// The token that tokenizer_config.json (or, in older directories, special_tokens_map.json) names.
+std::optional<std::string> named_token(const fs::path& directory, const char* key) {
+  for (const char* name : {"tokenizer_config.json", "special_tokens_map.json"}) {
+    const fs::path path = directory / name;
+    if (!fs::exists(path)) continue;
+    const auto json = parse_json<nlohmann::json>(read_text(path), path.string());
+    if (!json.is_object()) throw bad_input("an object {…} is expected here", path.string());
+    const auto found = json.find(key);
+    if (found == json.end() || found->is_null()) continue;
+    if (found->is_string()) return found->get<std::string>();
+    Fields token(*found, fmt::format("{}: {}", path.string(), key));
+    return token.text("content");
+  }
+  return {};
+}
+
+class PipelineTokenizer final : public Tokenizer {
+ public:
+  PipelineTokenizer(Source source, const fs::path& directory);
+
+  std::vector<int32_t> encode(std::string_view text, bool special) const override;
+  std::string decode(std::span<const int32_t> ids, bool skip_special) const override;
+  int64_t vocab_size() const override {
+    return std::max(model_->vocabulary().size(), added_.size());
+  }
+  std::optional<int32_t> id_of(std::string_view token) const override {
+    if (const AddedToken* added = added_.find(token)) return added->id;
+    return model_->vocabulary().find(token);
+  }
+  std::string token(int32_t id) const override;
+  bool is_special(int32_t id) const override {
+    const AddedToken* added = added_.find(int64_t{id});
+    return added && added->special;
+  }
+  std::optional<int32_t> bos() const override { return bos_; }
+  std::optional<int32_t> eos() const override { return eos_; }
+  int64_t length_limit() const override { return truncation_.limit(); }
+  const std::string& hash() const override;
+
+ private:
+  void check_ids() const;
+  std::optional<int32_t> special_token(const fs::path& directory, const char* key,
+                                       std::optional<int32_t> otherwise) const;
+  void encode_plain(std::string_view text, bool at_start, std::vector<int32_t>& ids) const;
+
+  std::string where_, components_;
+  std::unique_ptr<TokenModel> model_;
+  std::unique_ptr<Normalizer> normalizer_;
+  std::unique_ptr<PreTokenizer> pre_tokenizer_;
+  std::unique_ptr<PostProcessor> post_processor_;
+  std::unique_ptr<Decoder> decoder_;
+  AddedTokens added_;
+  Truncation truncation_;
+  Padding padding_;
+  std::vector<int32_t> before_, behind_;  // what the post-processor puts around a sequence
+  std::optional<int32_t> bos_, eos_;
+  mutable std::once_flag hashed_;
+  mutable std::string hash_;
+};
+
+PipelineTokenizer::PipelineTokenizer(Source source, const fs::path& directory)
+    : where_(source.where) {
+  Fields fields(source.rest, where_);
+  fields.find("version");
+  const auto part = [&](const char* key) {
+    return Fields(source.rest.at(key), fmt::format("{}: {}", where_, key));
+  };
+  Fields model = fields.child("model");
+  model_ = make_model({model, source.file.text(), where_, source.vocabulary, source.merges});
+  if (fields.find("normalizer")) normalizer_ = make_normalizer(part("normalizer"));
+  if (fields.find("pre_tokenizer")) pre_tokenizer_ = make_pre_tokenizer(part("pre_tokenizer"));
+  if (fields.find("post_processor")) post_processor_ = make_post_processor(part("post_processor"));
+  if (fields.find("decoder")) decoder_ = make_decoder(part("decoder"));
+  if (fields.find("truncation")) truncation_ = Truncation(part("truncation"));
+  if (fields.find("padding")) padding_ = Padding(part("padding"));
+  if (fields.find("added_tokens"))
+    added_ = AddedTokens(fields.children("added_tokens"), normalizer_.get(), model_->vocabulary());
+  fields.finish();
+  if (post_processor_) post_processor_->surroundings(before_, behind_);
+  check_ids();
+  const auto only = [](const std::vector<int32_t>& ids) {
+    return ids.size() == 1 ? std::optional(ids[0]) : std::nullopt;
+  };
+  bos_ = special_token(directory, "bos_token", only(before_));
+  eos_ = special_token(directory, "eos_token", only(behind_));
+  source.rest.erase("decoder");  // has no say in ids
+  source.rest.erase("version");
+  components_ = source.rest.dump();
+}
+
+void PipelineTokenizer::check_ids() const {
+  for (const auto* ids : {&before_, &behind_})
+    for (const int32_t id : *ids)
+      if (!added_.find(int64_t{id}) && !model_->vocabulary().has(id))
+        throw bad_input(fmt::format("the post-processor adds the id {}, which no token has", id),
+                        where_);
+}
+
+std::optional<int32_t> PipelineTokenizer::special_token(const fs::path& directory, const char* key,
+                                                        std::optional<int32_t> otherwise) const {
+  const auto name = named_token(directory, key);
+  if (!name) return otherwise;
+  const auto id = id_of(*name);
+  if (!id)
+    throw bad_input(fmt::format("{} is \"{}\", which tokenizer.json does not have", key, *name),
+                    (directory / "tokenizer_config.json").string());
+  return id;
+}
+
+void PipelineTokenizer::encode_plain(std::string_view text, bool at_start,
+                                     std::vector<int32_t>& ids) const {
+  std::string normal(text);
+  if (normalizer_) normalizer_->apply(normal);
+  for (const auto& part : added_.split(normal, true)) {
+    if (part.id >= 0) {
+      ids.push_back(part.id);
+      continue;
+    }
+    const size_t size = part.end - part.begin;
+    Pieces pieces{normal.substr(part.begin, size), {{0, size, at_start && part.begin == 0}}};
+    if (pre_tokenizer_) pre_tokenizer_->apply(pieces);
+    model_->encode(pieces, ids);
+  }
+}
+
+std::vector<int32_t> PipelineTokenizer::encode(std::string_view text, bool special) const {
+  if (const auto bad = find_invalid_utf8(text))
+    throw bad_input("the text is not valid UTF-8", fmt::format("byte {}", *bad));
+  std::vector<int32_t> ids;
+  for (const auto& part : added_.split(text, false)) {
+    if (part.id >= 0)
+      ids.push_back(part.id);
+    else
+      encode_plain(text.substr(part.begin, part.end - part.begin), part.begin == 0, ids);
+  }
+  truncation_.apply(ids, special ? static_cast<int64_t>(before_.size() + behind_.size()) : 0);
+  if (post_processor_) post_processor_->apply(ids, special);
+  padding_.apply(ids);
+  return ids;
+}
+
+std::string PipelineTokenizer::token(int32_t id) const {
+  if (const AddedToken* added = added_.find(int64_t{id})) return added->content;
+  if (model_->vocabulary().has(id)) return std::string(model_->vocabulary().token(id));
+  throw bad_input(
+      fmt::format("no token has the id {} (ids run from 0 to {})", id, vocab_size() - 1), where_);
+}
+
+std::string PipelineTokenizer::decode(std::span<const int32_t> ids, bool skip_special) const {
+  std::vector<std::string> tokens;
+  tokens.reserve(ids.size());
+  for (const int32_t id : ids)
+    if (!skip_special || !is_special(id)) tokens.push_back(token(id));
+  if (decoder_) decoder_->apply(tokens);
+  std::string text;
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    if (i > 0 && !decoder_) text += ' ';
+    text += tokens[i];
+  }
+  return text;
+}
+
+const std::string& PipelineTokenizer::hash() const {
+  std::call_once(hashed_, [&] {
+    Sha256 sha;
+    const Vocabulary& vocabulary = model_->vocabulary();
+    for (int32_t id = 0; id < vocabulary.size(); ++id)
+      if (vocabulary.has(id))
+        sha.update(fmt::format("{} {} ", id, vocabulary.token(id).size()))
+            .update(vocabulary.token(id));
+    hash_ = sha.update(model_->fingerprint()).update(components_).hex();
+  });
+  return hash_;
+}
+
+}  // namespace
+
+std::shared_ptr<const Tokenizer> Tokenizer::load(const fs::path& path) {
+  const bool directory = fs::is_directory(path);
+  const fs::path file = directory ? path / "tokenizer.json" : path;
+  if (directory && !fs::exists(file))
+    throw bad_input("the directory has no tokenizer.json", path.string(),
+                    fs::exists(path / "tokenizer.model")
+                        ? "it has a SentencePiece tokenizer.model: convert it to tokenizer.json"
+                        : "copy the model's tokenizer.json into it");
+  return std::make_shared<PipelineTokenizer>(open_source(file), file.parent_path());
+}
+
+}  // namespace attar
