@@ -178,6 +178,9 @@ std::optional<Manifest> find_finished(const fs::path& directory, const Manifest&
   for (const auto& [name, digest] : manifest->files)
     if (!fs::is_regular_file(directory / name) || hashes.of(directory / name) != digest)
       return std::nullopt;
+  const fs::path report = directory / "report.json";
+  if (!fs::is_regular_file(report) || hashes.of(report) != manifest->report_sha256)
+    return std::nullopt;
   return manifest;
 }
 

@@ -67,7 +67,11 @@ void check_input_model(const Recipe& recipe, bool reads_text, FileHashes& hashes
                       recipe.model, "the tokenizer files belong to another model");
   }
   if (hashes.checked(keys.model_hash())) return;
-  check_finite(*model.weights);
+  try {
+    check_finite(*model.weights);
+  } catch (const Error& e) {
+    throw Error(e.code(), e.what(), recipe.model + ": " + e.where(), e.hint());
+  }
   hashes.set_checked(keys.model_hash());
 }
 

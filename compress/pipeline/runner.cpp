@@ -150,7 +150,8 @@ class Run {
     row.parameters = facts.at("parameters");
     row.bytes_on_disk = facts.at("bytes_on_disk");
     row.bits_per_weight = facts.at("bits_per_weight");
-    const RunReport stored = report_from_json(Json::parse(read_text(directory / "report.json")));
+    const fs::path file = directory / "report.json";
+    const RunReport stored = report_from_json(Json::parse(read_text(file)), file.string());
     row.report = stored.stages.at(0).report;
   }
 

@@ -53,6 +53,7 @@ inline void slow_steps(const StageContext& context, int64_t steps) {
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
     check_interrupted();
     write_file(context.scratch / "step", std::to_string(done + 1));
+    ++run_counts()["steps"];
   }
 }
 

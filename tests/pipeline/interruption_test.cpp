@@ -114,10 +114,8 @@ TEST_F(InterruptionTest, CtrlCEndsWith130AndIsResumable) {
   EXPECT_FALSE(fs::exists(root_ / "run" / ".partial-b"));
   EXPECT_FALSE(scratch().empty()) << "checkpoints survive";
   EXPECT_EQ(report()["stages"][1]["status"], "failed");
-  const auto begin = std::chrono::steady_clock::now();
   run(recipe(kSlow));
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::milliseconds(50 * 20))
-      << "it goes on from the step it had reached";
+  EXPECT_LE(run_counts()["steps"], 47) << "it goes on from the step it had reached";
   expect_same_as_undisturbed();
 }
 
