@@ -1,0 +1,100 @@
+#include "tests/architecture/golden_models.h"
+
+namespace attar {
+namespace {
+
+using nlohmann::ordered_json;
+using testing::expect_parts;
+using testing::golden_config;
+using testing::refusal;
+
+/// config.json of `model` with changes; a key that is changed to "—" is removed.
+void refused(const std::string& model, const ordered_json& changes,
+             std::initializer_list<const char*> parts, const std::string& file = "config.json") {
+  auto config = golden_config(model, file);
+  for (const auto& [key, value] : changes.items())
+    if (value == "—")
+      config.erase(key);
+    else
+      config[key] = value;
+  SCOPED_TRACE(changes.dump());
+  expect_parts(refusal([&] { read_model_spec(config, "here/config.json"); }), parts);
+}
+
+TEST(BadConfig, UnknownArchitecturesListTheKnownOnes) {
+  refused("llama_gqa", {{"architectures", {"LlamaForCausalLLM"}}},
+          {"unknown architecture \"LlamaForCausalLLM\"", "here/config.json: architectures",
+           "known: LlamaForCausalLM, MistralForCausalLM"});
+  refused("llama_gqa", {{"architectures", "—"}, {"model_type", "bert"}},
+          {"unknown architecture \"bert\"", "config.json: model_type", "known: llama, mistral"});
+  refused("llama_gqa", {{"architectures", ordered_json::array()}, {"model_type", "—"}},
+          {"neither architectures nor model_type"});
+  refused("llama_gqa", {{"architectures", "LlamaForCausalLM"}}, {"a list of texts"});
+  refused("llama_gqa", {{"architectures", {1}}}, {"a list of texts"});
+}
+
+TEST(BadConfig, MissingAndMistypedKeys) {
+  for (const char* key : {"hidden_size", "vocab_size", "intermediate_size", "num_hidden_layers",
+                          "num_attention_heads", "max_position_embeddings"}) {
+    refused("llama_gqa", {{key, "—"}}, {key, "is missing", "here/config.json: "});
+    for (const ordered_json& value :
+         {ordered_json(0), ordered_json(-4), ordered_json(1.5), ordered_json("64"),
+          ordered_json(true), ordered_json(1ull << 63), ordered_json(int64_t{1} << 40)})
+      refused("llama_gqa", {{key, value}}, {key, "expected a positive whole number"});
+  }
+  refused("llama_gqa", {{"rms_norm_eps", -1}}, {"expected a positive number"});
+  refused("llama_gqa", {{"tie_word_embeddings", 1}}, {"expected true or false"});
+  refused("llama_gqa", {{"hidden_act", 3}}, {"expected a text"});
+  refused("llama_gqa", {{"hidden_act", "mish"}}, {"unknown activation \"mish\"", "known: silu"});
+  refused("llama_gqa", {{"num_hidden_layers", 2'000'000}}, {"the limit is 10000"});
+}
+
+TEST(BadConfig, Contradictions) {
+  refused("llama_gqa", {{"num_key_value_heads", 3}}, {"4 attention heads cannot be shared by 3"});
+  refused("llama_gqa", {{"head_dim", 15}}, {"even head size"});
+  refused("llama_gqa", {{"head_dim", nullptr}, {"num_attention_heads", 6}},
+          {"hidden_size 64 is no multiple of 6 heads"});
+  refused("llama_gqa", {{"eos_token_id", 256}}, {"token 256 is outside the vocabulary of 256"});
+  refused("llama_gqa", {{"bos_token_id", 999}}, {"bos_token_id", "outside the vocabulary"});
+  refused("llama_gqa", {{"eos_token_id", {1, -2}}}, {"a token id or a list of token ids"});
+  refused("llama_gqa", {{"bos_token_id", {1, 2}}}, {"one token id"});
+  refused("qwen2", {{"layer_types", {"full_attention"}}}, {"1 entries for 3 layers"});
+  refused("qwen2", {{"layer_types", {"full_attention", "full_attention", "linear_attention"}}},
+          {"unsupported layer type \"linear_attention\""});
+  refused("qwen2", {{"layer_types", {"full_attention", "full_attention", "sliding_attention"}}},
+          {"sliding_window is not set or switched off"});
+  refused("qwen2", {{"use_sliding_window", true}}, {"sliding_window is missing"});
+  refused("smollm3_nope", {{"no_rope_layers", {1, 1}}}, {"2 entries for 4 layers"});
+  refused("smollm3_nope", {{"no_rope_layers", {1, 1, 2, 0}}}, {"entries are 0 or 1"});
+}
+
+TEST(BadConfig, RotaryEmbedding) {
+  const std::string old = "config.legacy.json";
+  refused("llama_gqa", {{"rope_parameters", {{"rope_type", "yarn"}, {"factor", 4}}}},
+          {"unsupported rotary scaling \"yarn\"", "here/config.json: rope_parameters",
+           "supported: default, linear, llama3"});
+  refused("llama_gqa", {{"rope_scaling", {{"type", "dynamic"}, {"factor", 4}}}},
+          {"unsupported rotary scaling \"dynamic\"", "rope_scaling"}, old);
+  refused("llama_gqa", {{"rope_scaling", {{"type", "linear"}}}},
+          {"factor is missing", "rope_scaling.factor"}, old);
+  refused("llama_gqa", {{"rope_theta", "10000"}}, {"rope_theta"}, old);
+  refused("llama_gqa", {{"rope_parameters", 3}}, {"not a JSON object", "rope_parameters"});
+  refused("llama_gqa", {{"partial_rotary_factor", 0.5}}, {"rotates whole heads"}, old);
+  ordered_json rope = golden_config("llama_llama3rope")["rope_parameters"];
+  rope["low_freq_factor"] = 4.0;
+  refused("llama_llama3rope", {{"rope_parameters", rope}}, {"less than high_freq_factor"});
+  rope.erase("original_max_position_embeddings");
+  refused("llama_llama3rope", {{"rope_parameters", rope}},
+          {"rope_parameters.original_max_position_embeddings"});
+}
+
+TEST(BadConfig, LinearScalingIsReadInTheOldStyle) {
+  auto config = golden_config("llama_gqa", "config.legacy.json");
+  config["rope_scaling"] = {{"type", "linear"}, {"factor", 2.0}};
+  const RopeSpec rope = read_model_spec(config, "").ropes[0];
+  EXPECT_EQ(rope.scaling, RopeScaling::linear);
+  EXPECT_EQ(rope.factor, 2.0);
+}
+
+}  // namespace
+}  // namespace attar
