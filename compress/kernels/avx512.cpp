@@ -9,6 +9,7 @@ namespace {
 struct Vec {
   static constexpr int kLanes = 16;
   static constexpr int kTileRows = 12, kTileVecs = 2;  // 24 of 32 registers hold sums
+  static constexpr int kInt8Rows = 12;
   static constexpr int kGemvPanels = 4;
   __m512 v;
 
@@ -81,6 +82,78 @@ struct Codebook {
     const __m512i code = _mm512_and_si512(_mm512_srli_epi32(words, Shift), _mm512_set1_epi32(255));
     return {_mm512_sub_ps(_mm512_cvtepi32_ps(code), zero)};
   }
+};
+
+/// The larger magnitude by bit pattern, so that a NaN wins.
+inline Vec max_magnitude(Vec a, Vec b) {
+  const __m512i bits = _mm512_and_si512(_mm512_castps_si512(b.v), _mm512_set1_epi32(0x7fffffff));
+  return {_mm512_castsi512_ps(_mm512_max_epi32(_mm512_castps_si512(a.v), bits))};
+}
+inline float largest_lane(Vec a) {
+  const int bits = _mm512_reduce_max_epi32(_mm512_castps_si512(a.v));
+  return _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128(bits)));
+}
+
+struct Ints {
+  __m512i v;
+  static Ints broadcast(int32_t x) { return {_mm512_set1_epi32(x)}; }
+  static Ints load_u8(const uint8_t* p) {
+    return {_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
+  }
+  void store_bytes(int8_t* p) const {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(v));
+  }
+  int32_t total() const { return _mm512_reduce_add_epi32(v); }
+};
+inline Ints operator+(Ints a, Ints b) {
+  return {_mm512_add_epi32(a.v, b.v)};
+}
+inline Ints operator-(Ints a, Ints b) {
+  return {_mm512_sub_epi32(a.v, b.v)};
+}
+inline Ints operator*(Ints a, Ints b) {
+  return {_mm512_mullo_epi32(a.v, b.v)};
+}
+/// To nearest even.
+inline Ints rounded(Vec a) {
+  return {_mm512_cvtps_epi32(a.v)};
+}
+inline Vec to_float(Ints a) {
+  return {_mm512_cvtepi32_ps(a.v)};
+}
+
+/// A block's bytes of 16 columns; nibbles apart.
+template <PackedFormat Format>
+struct Split {
+  __m512i low, high;
+  void load(const void* p) {
+    low = _mm512_loadu_si512(p);
+    if constexpr (Format == PackedFormat::u4) {
+      const __m512i mask = _mm512_set1_epi8(15);
+      high = _mm512_and_si512(_mm512_srli_epi16(low, 4), mask);
+      low = _mm512_and_si512(low, mask);
+    }
+  }
+};
+/// Sums of codes · activations of 16 columns.
+template <PackedFormat Format>
+struct Dot {
+  static constexpr int32_t kBias = 0;
+  static constexpr int64_t kBlocksBeforeFlush = 1 << 30;
+  __m512i sum;
+  void start(Ints from) { sum = from.v; }
+  static __m512i four(const int8_t* x) {
+    int32_t word;
+    __builtin_memcpy(&word, x, sizeof word);
+    return _mm512_set1_epi32(word);
+  }
+  void add(const Split<Format>& w, const int8_t* x, int64_t second) {
+    sum = _mm512_dpbusd_epi32(sum, w.low, four(x));
+    if constexpr (Format == PackedFormat::u4)
+      sum = _mm512_dpbusd_epi32(sum, w.high, four(x + second));
+  }
+  void flush() {}
+  Ints result() const { return {sum}; }
 };
 
 }  // namespace

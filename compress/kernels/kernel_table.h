@@ -36,6 +36,21 @@ struct PackedView {
   const uint8_t* zeros;
 };
 
+/// Rows of x quantized to int8, a scale per row and segment of columns: x ≈ codes · scale, |code| ≤
+/// 127. A segment never crosses a group of the weights. The same bytes on every instruction set.
+struct QuantizedTile {
+  const int8_t* codes;  // [cols / 4][rows][4], zero-filled to a multiple of 8 columns
+  const float* scales;  // [segments][rows]
+  const int32_t* sums;  // [segments][rows]: sum of the codes
+  int64_t rows;         // ≤ 12
+  int64_t segment;      // columns, a multiple of 8
+  int64_t begin, end;   // the segments to multiply
+};
+
+inline constexpr int64_t kMostSegment = 128;
+/// A segment whose largest magnitude is below this becomes zeros (127 / magnitude would overflow).
+inline constexpr float kTiny = 1e-30f;
+
 struct KernelTable {
   const char* name;
 
@@ -51,6 +66,15 @@ struct KernelTable {
   /// holds.
   void (*tile)(int64_t rows, int64_t depth, const float* x, int64_t x_stride, const float* w,
                float* y, int64_t y_stride, bool add);
+
+  /// Quantizes `rows` rows of x, `stride` floats apart: scale = largest magnitude / 127, rounded to
+  /// nearest even.
+  void (*quantize_tile)(const float* x, int64_t stride, int64_t rows, int64_t cols, int64_t segment,
+                        int8_t* codes, float* scales, int32_t* sums);
+
+  /// y [x.rows, 32] (+)= one panel times the quantized rows: for every segment in order the exact
+  /// integer sum s = Σ (code − zero) · x code, then y = fma(s, weight scale · x scale, y).
+  void (*int8_tile)(const PackedView& w, int64_t panel, const QuantizedTile& x, float* y, bool add);
 
   /// scores[i] = exp(scores[i] − max), 0 for −infinity; returns their sum. n a multiple of 32; lane
   /// sums i mod 32, then a fixed tree.

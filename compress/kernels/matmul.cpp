@@ -6,35 +6,12 @@
 #include <vector>
 
 #include "compress/base/threads.h"
+#include "compress/kernels/products.h"
 #include "compress/kernels/storage.h"
 #include "compress/kernels/tiles.h"
 
 namespace attar {
 namespace {
-
-/// Unit `index` of all products' units laid end to end.
-struct Place {
-  size_t product;
-  int64_t unit;
-};
-Place find_place(std::span<const int64_t> ends, int64_t index) {
-  const size_t product =
-      static_cast<size_t>(std::upper_bound(ends.begin(), ends.end(), index) - ends.begin());
-  return {product, index - (product == 0 ? 0 : ends[product - 1])};
-}
-
-template <class F>
-std::vector<int64_t> running_totals(std::span<const Product> products, F units) {
-  std::vector<int64_t> ends;
-  int64_t total = 0;
-  for (const auto& product : products) ends.push_back(total += units(product.w->storage()));
-  return ends;
-}
-
-/// About eight pieces a thread: small enough to even out, large enough to stream.
-int64_t grain_for(int64_t units) {
-  return std::max<int64_t>(1, units / (8 * thread_count()));
-}
 
 void multiply_row(const float* x, std::span<const Product> products) {
   const auto ends = running_totals(products, [](const PackedMatrix::Storage& w) {
@@ -106,14 +83,19 @@ void multiply_rows(const float* x, int64_t m, std::span<const Product> products)
 }  // namespace
 
 void matmul(const float* x, int64_t m, std::span<const Product> products, Activations activations) {
-  if (m == 0 || products.empty()) return;
-  for ([[maybe_unused]] const auto& product : products)
+  std::vector<Product> exact, integer;
+  for (const auto& product : products) {
     assert(product.w->cols() == products[0].w->cols());
-  (void)activations;
+    const bool int8 = activations == Activations::int8 && product.w->quantized();
+    (int8 ? integer : exact).push_back(product);
+  }
+  if (m == 0) return;
+  if (!integer.empty()) multiply_int8(x, m, integer);
+  if (exact.empty()) return;
   if (m == 1)
-    multiply_row(x, products);
+    multiply_row(x, exact);
   else
-    multiply_rows(x, m, products);
+    multiply_rows(x, m, exact);
 }
 
 void matmul(const float* x, int64_t m, const PackedMatrix& w, float* y, Activations activations) {

@@ -18,7 +18,11 @@ namespace attar {
 /// How activations enter a product with quantized weights.
 enum class Activations {
   exact,  // float32
-  int8,   // dynamically quantized per row and group of 32
+  /// Products with quantized weights take x rounded to int8, one scale per row and segment of
+  /// columns (as long as the weights' group, at most 128): integer sums are exact and enter a chain
+  /// of fused steps in segment order, again the same bytes everywhere. Dense weights are multiplied
+  /// exactly.
+  int8,
 };
 
 /// y[m, w.rows] = x[m, w.cols] · Wᵀ, row-major, y overwritten. Threads: the process's pool.

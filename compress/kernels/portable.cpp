@@ -1,4 +1,6 @@
 // Any processor: plain loops over eight lanes.
+#include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 
@@ -10,7 +12,7 @@ namespace {
 
 struct Vec {
   static constexpr int kLanes = 8;
-  static constexpr int kTileRows = 4, kTileVecs = 1;
+  static constexpr int kTileRows = 4, kTileVecs = 1, kInt8Rows = 4;
   static constexpr int kGemvPanels = 1;
   float v[kLanes];
 
@@ -100,6 +102,94 @@ struct Codebook {
     return Vec::make(
         [&](int i) { return static_cast<float>((words.v[i] >> Shift) & 255u) - zero; });
   }
+};
+
+/// The larger magnitude by bit pattern, so that a NaN wins.
+Vec max_magnitude(const Vec& a, const Vec& b) {
+  return Vec::make([&](int i) {
+    return std::bit_cast<float>(
+        std::max(std::bit_cast<uint32_t>(a.v[i]), std::bit_cast<uint32_t>(b.v[i]) & 0x7fffffffu));
+  });
+}
+float largest_lane(const Vec& a) {
+  Vec top = Vec::zero();
+  for (const float lane : a.v) top = max_magnitude(top, Vec::broadcast(lane));
+  return top.v[0];
+}
+
+class Ints {
+ public:
+  int32_t v[Vec::kLanes];
+
+  template <class F>
+  static Ints make(F f) {
+    Ints out;
+    for (int i = 0; i < Vec::kLanes; ++i) out.v[i] = f(i);
+    return out;
+  }
+  static Ints broadcast(int32_t x) {
+    return make([x](int) { return x; });
+  }
+  static Ints load_u8(const uint8_t* p) {
+    return make([p](int i) { return int32_t{p[i]}; });
+  }
+  void store_bytes(int8_t* p) const {
+    for (int i = 0; i < Vec::kLanes; ++i) p[i] = static_cast<int8_t>(v[i]);
+  }
+  int32_t total() const {
+    Ints sum = broadcast(0);
+    for (const int32_t lane : v) sum = sum + broadcast(lane);
+    return sum.v[0];
+  }
+  // Wrapping, as the vector instructions do it (a NaN among the activations leads here).
+  friend Ints operator+(const Ints& a, const Ints& b) {
+    return make([&](int i) { return wrapped(uint32_t(a.v[i]) + uint32_t(b.v[i])); });
+  }
+  friend Ints operator-(const Ints& a, const Ints& b) {
+    return make([&](int i) { return wrapped(uint32_t(a.v[i]) - uint32_t(b.v[i])); });
+  }
+  friend Ints operator*(const Ints& a, const Ints& b) {
+    return make([&](int i) { return wrapped(uint32_t(a.v[i]) * uint32_t(b.v[i])); });
+  }
+
+ private:
+  static int32_t wrapped(uint32_t x) { return static_cast<int32_t>(x); }
+};
+/// To nearest even; |a| < 2^22. A NaN gives some integer.
+Ints rounded(const Vec& a) {
+  constexpr float kMagic = 12582912.0f;  // 1.5 · 2^23
+  return Ints::make([&](int i) {
+    return static_cast<int32_t>(std::bit_cast<uint32_t>(a.v[i] + kMagic) -
+                                std::bit_cast<uint32_t>(kMagic));
+  });
+}
+Vec to_float(const Ints& a) {
+  return Vec::make([&](int i) { return static_cast<float>(a.v[i]); });
+}
+
+/// A block's bytes of kLanes columns.
+template <PackedFormat Format>
+struct Split {
+  uint8_t v[Vec::kLanes][4];
+  void load(const void* p) { std::memcpy(v, p, sizeof v); }
+};
+/// Sums of codes · activations of kLanes columns.
+template <PackedFormat Format>
+struct Dot {
+  static constexpr int32_t kBias = 0;
+  static constexpr int64_t kBlocksBeforeFlush = 1 << 30;
+  Ints sum;
+  void start(const Ints& from) { sum = from; }
+  void add(const Split<Format>& w, const int8_t* x, int64_t second) {
+    for (int i = 0; i < Vec::kLanes; ++i)
+      for (int j = 0; j < 4; ++j)
+        if constexpr (Format == PackedFormat::u4)
+          sum.v[i] += (w.v[i][j] & 15) * x[j] + (w.v[i][j] >> 4) * x[second + j];
+        else
+          sum.v[i] += w.v[i][j] * x[j];
+  }
+  void flush() {}
+  Ints result() const { return sum; }
 };
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "compress/base/error.h"
 #include "compress/base/float_types.h"
 #include "tests/kernels/variants.h"
 
@@ -78,6 +79,32 @@ void check_exact(const PackedMatrix& packed, const std::vector<float>& w, Random
   }
 }
 
+/// The definition of int8 activations: segments of the row, exact integer sums, one chain of fused
+/// steps.
+std::vector<float> int8_reference(const std::vector<float>& x, int64_t m, const QuantizedMatrix& q,
+                                  int64_t segment) {
+  std::vector<float> y;
+  for (int64_t i = 0; i < m; ++i)
+    for (int64_t n = 0; n < q.rows; ++n) {
+      float sum = 0;
+      for (int64_t begin = 0; begin < q.cols; begin += segment) {
+        const int64_t end = std::min(begin + segment, q.cols), g = begin / q.group();
+        float largest = 0;
+        for (int64_t k = begin; k < end; ++k)
+          largest = std::max(largest, std::abs(x[static_cast<size_t>(i * q.cols + k)]));
+        int32_t products = 0;
+        for (int64_t k = begin; k < end && largest > 0; ++k)
+          products += (q.codes[static_cast<size_t>(n * q.cols + k)] - q.zero(n, g)) *
+                      static_cast<int32_t>(std::nearbyint(x[static_cast<size_t>(i * q.cols + k)] *
+                                                          (127.0f / largest)));
+        sum = std::fma(static_cast<float>(products),
+                       q.scales[static_cast<size_t>(n * q.groups() + g)] * (largest / 127.0f), sum);
+      }
+      y.push_back(sum);
+    }
+  return y;
+}
+
 int64_t dimension(Random& random) {
   return 1 + static_cast<int64_t>(random.below(300));
 }
@@ -111,6 +138,76 @@ TEST(Matmul, QuantizedEqualsItsDequantizedMatrixToTheByte) {
         SCOPED_TRACE(::testing::Message() << q.layout.name() << " " << rows << " x " << cols);
         check_exact(PackedMatrix::pack(q), dequantize(q), random);
       }
+}
+
+TEST(Matmul, Int8ActivationsEqualTheirDefinitionOnEveryInstructionSet) {
+  Random random(8);
+  const KernelGuard guard;
+  const std::vector<std::pair<int64_t, int64_t>> groups = {
+      // group, segment
+      {0, 128}, {8, 8}, {32, 32}, {48, 48}, {64, 64}, {128, 128}, {160, 80}, {256, 128}};
+  for (const int bits : {2, 4, 7, 8})
+    for (const auto& [group, segment] : groups)
+      for (const bool symmetric : {true, false}) {
+        const int64_t rows = dimension(random), cols = dimension(random);
+        const int64_t m = 1 + static_cast<int64_t>(random.below(30));
+        auto q = random_quantized(random, bits, group, symmetric, rows, cols);
+        if (random.below(3) == 0)  // extremes: every sum at its limit
+          std::fill(q.codes.begin(), q.codes.end(), static_cast<uint8_t>((1 << bits) - 1));
+        SCOPED_TRACE(::testing::Message() << q.layout.name() << " " << rows << " x " << cols);
+        auto x = normals(random, m * cols);
+        if (random.below(3) == 0) std::fill(x.begin(), x.end(), random.below(2) ? 1.0f : -1.0f);
+        x[0] = 0;
+        const auto expected = int8_reference(x, m, q, q.groups() == 1 ? 128 : segment);
+        const PackedMatrix packed = PackedMatrix::pack(q);
+        for (const KernelTable* table : variants())
+          for (const int threads : {1, 2}) {
+            SCOPED_TRACE(table->name);
+            use_kernels(*table);
+            set_thread_count(threads);
+            std::vector<float> y(expected.size(), NAN), row(static_cast<size_t>(rows), NAN);
+            matmul(x.data(), m, packed, y.data(), Activations::int8);
+            expect_same_bytes(y, expected);
+            matmul(x.data(), 1, packed, row.data(), Activations::int8);
+            expect_same_bytes(row, {expected.begin(), expected.begin() + rows});
+          }
+      }
+}
+
+TEST(Matmul, Int8ActivationsOfDeepMatricesAndMixedGroups) {
+  Random random(9);
+  const auto a = random_quantized(random, 4, 32, true, 40, 2500);
+  const auto b = random_quantized(random, 8, 0, true, 50, 2500);
+  const auto dense = dense_tensor(DType::bf16, 33, 2500, normals(random, 33 * 2500));
+  const std::vector<PackedMatrix> w = {PackedMatrix::pack(a), PackedMatrix::pack(b),
+                                       PackedMatrix::pack(dense)};
+  const auto x = normals(random, 27 * 2500);
+  std::vector<std::vector<float>> y;
+  std::vector<Product> products;
+  for (const auto& matrix : w) y.emplace_back(static_cast<size_t>(27 * matrix.rows()));
+  for (size_t i = 0; i < 3; ++i) products.push_back({&w[i], y[i].data()});
+  matmul(x.data(), 27, products, Activations::int8);
+  expect_same_bytes(y[0], int8_reference(x, 27, a, 32));
+  expect_same_bytes(y[1], int8_reference(x, 27, b, 128));
+  expect_same_bytes(y[2], reference(x, 27, dense.floats(), 33, 2500));
+}
+
+TEST(Matmul, Int8ActivationsLetBadInputShow) {
+  Random random(10);
+  const auto odd = PackedMatrix::pack(random_quantized(random, 4, 12, true, 16, 48));
+  auto x = normals(random, 48);
+  std::vector<float> y(16);
+  EXPECT_THROW(matmul(x.data(), 1, odd, y.data(), Activations::int8), Error);
+  const auto even = PackedMatrix::pack(random_quantized(random, 4, 16, true, 16, 48));
+  for (const float bad : {NAN, INFINITY}) {
+    x[20] = bad;
+    for (const KernelTable* table : variants()) {
+      const KernelGuard guard;
+      use_kernels(*table);
+      matmul(x.data(), 1, even, y.data(), Activations::int8);
+      for (const float v : y) EXPECT_FALSE(std::isfinite(v)) << table->name;
+    }
+  }
 }
 
 TEST(Matmul, SeveralProductsOfOneInputEqualEachAlone) {
