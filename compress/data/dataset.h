@@ -12,8 +12,8 @@
 
 namespace attar {
 
-/// The documents of a text-like data entry, in file order (a directory: by path). bad_input: missing, empty,
-/// malformed line (with its number), absent field, invalid UTF-8.
+/// The documents of a text-like data entry, in file order (a directory: by path). bad_input:
+/// missing, empty, malformed line (with its number), absent field, invalid UTF-8.
 std::vector<std::string> load_documents(const DataSpec& data);
 
 /// What was done to get the windows; a row of the report.
@@ -36,17 +36,19 @@ struct TokenWindows {
   }
 };
 
-/// Evaluation and calibration windows, protocol `gptq`: documents joined (by blank lines; a single text as it
-/// stands), tokenized once with the tokenizer's own template, cut into non-overlapping windows of `window`
-/// ids; the partial last one is dropped and counted. `format: ids` [1, T] is cut likewise, [N, T] is used as it
-/// stands. `samples` draws that many windows with `seed`, kept in order. Throws bad_input when not one
-/// window can be had, and for ids outside [0, vocab).
+/// Evaluation and calibration windows, protocol `gptq`: documents joined (by blank lines; a single
+/// text as it stands), tokenized once with the tokenizer's own template, cut into non-overlapping
+/// windows of `window` ids; the partial last one is dropped and counted. `format: ids` [1, T] is
+/// cut likewise, [N, T] is used as it stands. `data.length` replaces `window`. `samples` draws that
+/// many windows with `seed`, kept in order. Throws bad_input when not one window can be had, and
+/// for ids outside [0, vocab).
 TokenWindows evaluation_windows(const DataSpec& data, const Tokenizer* tokenizer, int64_t window,
                                 int64_t vocab, uint64_t seed);
 
-/// Training windows of `window` + 1 ids (inputs and next ids): every document with the tokenizer's template
-/// and an end token, packed one after the other.
+/// Training windows of `window` + 1 ids (inputs and next ids): every document with the tokenizer's
+/// template and an end token, packed one after the other. `format: ids` [N, T] is used as it stands
+/// (T ids a window). `samples` draws that many windows with `seed`, kept in order.
 TokenWindows training_windows(const DataSpec& data, const Tokenizer* tokenizer, int64_t window,
-                              int64_t vocab);
+                              int64_t vocab, uint64_t seed = 0);
 
 }  // namespace attar
