@@ -19,7 +19,7 @@ struct StageRow {
   int64_t parameters = 0;
   uint64_t bytes_on_disk = 0;
   double bits_per_weight = 0;
-  std::string bits_excluded;             // what is left out of bits_per_weight; "" = nothing
+  std::string bits_excluded;  // what is left out of bits_per_weight; "" = nothing
   StageReport report;
   nlohmann::ordered_json options;
 };
@@ -30,24 +30,34 @@ struct EvaluationRow {
   std::optional<double> ci_low, ci_high;  // 95 %
   std::string unit;
   int64_t n = 0;
-  std::string reference;                  // relative metrics
+  std::string reference;  // relative metrics
   bool higher_is_better = false;
-  nlohmann::ordered_json details;         // bos, tokenizer hash, window, kernel, dropped tokens …
+  nlohmann::ordered_json details;  // bos, tokenizer hash, window, kernel, dropped tokens …
 };
 
 struct RunReport {
   std::string name, recipe_sha256, command;
   uint64_t seed = 0;
-  nlohmann::ordered_json host;            // cpu, features, kernel, threads
-  std::vector<StageRow> stages;           // the input model is no stage; it is in `models`
+  nlohmann::ordered_json host;   // cpu, features, kernel, threads
+  std::vector<StageRow> stages;  // the input model is no stage; it is in `models`
   std::vector<EvaluationRow> evaluation;
-  std::vector<std::string> notes;         // shown on the page: gates missed, data facts
+  std::vector<std::string> notes;  // shown on the page: gates missed, data facts
   nlohmann::ordered_json data = nlohmann::ordered_json::array();
 };
 
-nlohmann::ordered_json to_json(const RunReport& report);
-RunReport report_from_json(const nlohmann::ordered_json& json);
+/// What `schema` in report.json says: the fields documented in these structs. A number that is not
+/// finite is written as null.
+inline constexpr std::string_view kReportSchema = "attar-report/1";
 
+nlohmann::ordered_json to_json(const RunReport& report);
+/// The inverse. Throws bad_input for anything that is no report; `where` is its place for messages.
+RunReport report_from_json(const nlohmann::ordered_json& json, const std::string& where = {});
+
+nlohmann::ordered_json to_json(const EvaluationRow& row);
+/// Throws nlohmann::json::exception for what to_json does not write.
+EvaluationRow evaluation_row_from_json(const nlohmann::ordered_json& json);
+
+/// For a model card: the table of models, the stages, fallbacks, checks, how to make it again.
 std::string render_markdown(const RunReport& report);
 /// One self-contained page: no network, light and dark.
 std::string render_html(const RunReport& report);
@@ -57,7 +67,7 @@ std::string render_summary(const RunReport& report);
 /// report.json, report.md, report.html, each replaced atomically.
 void write_report(const RunReport& report, const std::filesystem::path& directory);
 
-/// cpu, features, kernel, threads, memory.
+/// cpu, features, kernel, threads, memory_bytes.
 nlohmann::ordered_json describe_host();
 
 }  // namespace attar

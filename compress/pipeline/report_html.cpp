@@ -1,0 +1,244 @@
+// report.html: the page's frame, its headline, and the sections about models.
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "compress/pipeline/assets.h"
+#include "compress/pipeline/plan.h"
+#include "compress/pipeline/report_charts.h"
+#include "compress/pipeline/report_sections.h"
+#include "compress/pipeline/report_table.h"
+
+namespace attar {
+namespace report {
+namespace {
+
+std::string tile(std::string_view name, const std::string& value, const std::string& note) {
+  return fmt::format(
+      "<div class=\"tile\"><span class=\"name\">{}</span><span class=\"value\">{}</span>"
+      "<span class=\"note\">{}</span></div>\n",
+      html(name), html(value), html(note));
+}
+
+/// "+2.31 %"
+std::string change(double value, double base) {
+  return fmt::format("{:+.2f} %", 100 * (value / base - 1));
+}
+
+/// "7.1 × smaller"
+std::string times(double ratio, const char* more, const char* less) {
+  return ratio >= 1 ? fmt::format("{} × {}", significant(ratio, 3), more)
+                    : fmt::format("{} × {}", significant(1 / ratio, 3), less);
+}
+
+/// "was 29.4 MB" for the reference's value of `metric`.
+std::string was(const Model* reference, const std::string& metric) {
+  const EvaluationRow* row = reference ? reference->find(metric) : nullptr;
+  return row ? "was " + format_value(row->value, row->unit) : "";
+}
+
+std::string tiles(const Model& model, const Model* reference) {
+  std::string text;
+  const auto add = [&](const char* name, const std::string& metric, const std::string& note) {
+    if (const EvaluationRow* row = model.find(metric))
+      text += tile(name, format_value(row->value, row->unit), note);
+  };
+  const auto relative = [&](const std::string& metric, auto describe) -> std::string {
+    const auto mine = model.value(metric);
+    const auto base = reference ? reference->value(metric) : std::nullopt;
+    return mine && base && *mine > 0 && *base > 0 ? describe(*mine, *base) : "";
+  };
+  add("size of the weights", "model_bytes", relative("model_bytes", [&](double mine, double base) {
+        return times(base / mine, "smaller", "larger") + ", " + was(reference, "model_bytes");
+      }));
+  add("bits per weight", "bits_per_weight", was(reference, "bits_per_weight"));
+  add("perplexity", "perplexity", relative("perplexity", [&](double mine, double base) {
+        return change(mine, base) + ", " + was(reference, "perplexity");
+      }));
+  add("KL divergence, mean", "kl_mean", "nats per prediction");
+  add("top-1 agreement", "top1_agreement", "same likeliest token");
+  add("decode, tokens/s", "decode_tokens_per_s",
+      relative("decode_tokens_per_s", [&](double mine, double base) {
+        return times(mine / base, "faster", "slower") + ", " +
+               was(reference, "decode_tokens_per_s");
+      }));
+  add("prefill, tokens/s", "prefill_tokens_per_s",
+      relative("prefill_tokens_per_s", [&](double mine, double base) {
+        return times(mine / base, "faster", "slower") + ", " +
+               was(reference, "prefill_tokens_per_s");
+      }));
+  add("peak memory", "peak_rss_bytes", was(reference, "peak_rss_bytes"));
+  return text;
+}
+
+/// "int4 is 7.1 × smaller than teacher; its perplexity is 2.31 % higher."
+std::string sentence(const Model& model, const Model& reference) {
+  std::string text;
+  const auto mine = model.value("model_bytes"), base = reference.value("model_bytes");
+  if (mine && base && *mine > 0 && *base > 0)
+    text = fmt::format("<b>{}</b> is <b>{}</b> than {}", html(model.name),
+                       times(*base / *mine, "smaller", "larger"), html(reference.name));
+  const auto ppl = model.value("perplexity"), base_ppl = reference.value("perplexity");
+  if (!ppl || !base_ppl || !(*base_ppl > 0)) return text.empty() ? "" : text + ".";
+  text += text.empty() ? "The perplexity of <b>" + html(model.name) + "</b> is "
+                       : std::string("; its perplexity is ");
+  const double percent = 100 * (*ppl / *base_ppl - 1);
+  text += std::fabs(percent) < 0.005 ? std::string("the same.")
+                                     : fmt::format("<b>{:.2f} % {}</b>.", std::fabs(percent),
+                                                   percent > 0 ? "higher" : "lower");
+  return text;
+}
+
+/// The interval to draw: that of the paired difference from the reference where it was measured,
+/// for it is what tells two points of the chart apart.
+void add_interval(const EvaluationRow& row, const Model* reference, Point& point) {
+  const auto base = reference ? reference->value(row.metric) : std::nullopt;
+  const auto& d = row.details;
+  if (base && d.is_object() && d.contains("paired") && d["paired"].is_object() &&
+      d["paired"].contains("ratio_ci_low") && d["paired"]["ratio_ci_low"].is_number() &&
+      d["paired"].contains("ratio_ci_high") && d["paired"]["ratio_ci_high"].is_number()) {
+    point.y_low = *base * d["paired"]["ratio_ci_low"].get<double>();
+    point.y_high = *base * d["paired"]["ratio_ci_high"].get<double>();
+  } else if (!point.is_reference && row.ci_low && row.ci_high) {
+    point.y_low = row.ci_low;
+    point.y_high = row.ci_high;
+  }
+}
+
+std::vector<Point> points_of(const std::vector<Model>& models, const std::string& metric) {
+  std::vector<Point> points;
+  const Model* reference = reference_model(models);
+  for (const auto& model : models) {
+    const auto size = model.value("model_bytes"), y = model.value(metric);
+    if (!size || !y || *size <= 0) continue;
+    Point point;
+    point.label = model.name;
+    point.x = *size;
+    point.y = *y;
+    point.is_reference = model.is_reference;
+    point.tip = human_bytes(static_cast<uint64_t>(*size));
+    for (const char* fact : {"bits_per_weight", "perplexity", "kl_mean", "top1_agreement"})
+      if (const EvaluationRow* row = model.find(fact))
+        point.tip += fmt::format("\n{} {}", fact, format_value(row->value, row->unit));
+    add_interval(*model.find(metric), reference, point);
+    points.push_back(std::move(point));
+  }
+  return points;
+}
+
+std::string accuracy_chart(const std::vector<Model>& models, const std::string& metric,
+                           const char* title, const char* y_title) {
+  const auto points = points_of(models, metric);
+  if (points.size() < 2) return "";
+  const std::string name = fmt::format("{} against size, {} models", title, points.size());
+  return fmt::format(
+      "<figure class=\"chart\" data-choice=\"{}\"><div class=\"wide\">{}</div>"
+      "<div class=\"narrow\">{}</div></figure>\n",
+      title, scatter(points, name, y_title, 1000, 470), scatter(points, name, y_title, 360, 380));
+}
+
+std::string bars_of(const std::vector<Model>& models, const std::string& metric,
+                    std::string_view title) {
+  std::vector<Bar> rows;
+  for (const auto& model : models)
+    if (const auto value = model.value(metric))
+      rows.push_back(
+          {model.name, format_value(*value, model.find(metric)->unit), *value, model.is_reference});
+  return bars(rows, title);
+}
+
+std::string cell(const EvaluationRow* row) {
+  if (!row) return "<td></td>";
+  const std::string interval = format_interval(*row);
+  return fmt::format("<td data-value=\"{:.17g}\">{}{}</td>", row->value,
+                     html(format_value(row->value, row->unit)),
+                     interval.empty() ? "" : "<small>" + html(interval) + "</small>");
+}
+
+}  // namespace
+
+std::string headline(const RunReport& run) {
+  const auto models = models_of(run);
+  const Model *model = final_model(models), *reference = reference_model(models);
+  if (!model) return "";
+  if (reference == model) reference = nullptr;
+  std::string text = "<section class=\"headline\" aria-label=\"Result\">\n";
+  if (reference)
+    if (const auto line = sentence(*model, *reference); !line.empty())
+      text += "<p class=\"sentence\">" + line + "</p>\n";
+  return text + "<div class=\"tiles\">" + tiles(*model, reference) + "</div></section>\n";
+}
+
+std::string accuracy_section(const RunReport& run) {
+  const auto models = models_of(run);
+  const std::string charts =
+      accuracy_chart(models, "perplexity", "Perplexity", "perplexity") +
+      accuracy_chart(models, "kl_mean", "KL divergence", "KL to the reference, nats");
+  if (charts.empty()) return "";
+  return "<section id=\"accuracy\"><h2>Accuracy against size</h2>\n<div class=\"choices\">" +
+         charts +
+         "</div>\n<p class=\"caption\"><span class=\"key front\">on the frontier</span> "
+         "<span class=\"key dominated\">beaten in both size and accuracy</span> "
+         "<span class=\"key reference\">reference</span> Bars are 95 % bootstrap intervals over "
+         "windows; where there is a reference, of the paired difference from it.</p></section>\n";
+}
+
+std::string speed_section(const RunReport& run) {
+  const auto models = models_of(run);
+  const std::string charts =
+      bars_of(models, "decode_tokens_per_s", "Decode, tokens per second (higher is better)") +
+      bars_of(models, "prefill_tokens_per_s", "Prefill, tokens per second (higher is better)") +
+      bars_of(models, "peak_rss_bytes", "Peak memory (lower is better)");
+  if (charts.empty()) return "";
+  return "<section id=\"speed\"><h2>Speed and memory</h2><div class=\"three\">" + charts +
+         "</div></section>\n";
+}
+
+std::string models_section(const RunReport& run) {
+  const auto models = models_of(run);
+  if (models.empty()) return "";
+  std::string text =
+      "<section id=\"models\"><h2>All models</h2>\n<div class=\"scroll\" tabindex=\"0\" "
+      "role=\"region\" aria-label=\"All models\"><table class=\"sortable\"><thead><tr>"
+      "<th scope=\"col\">model</th>";
+  const auto columns = columns_of(run);
+  for (const auto& column : columns)
+    text += fmt::format("<th scope=\"col\">{}</th>", html(column.title));
+  text += "</tr></thead><tbody>\n";
+  for (const auto& model : models) {
+    text += fmt::format("<tr><th scope=\"row\">{}{}</th>", html(model.name),
+                        model.is_reference ? "<small>reference</small>" : "");
+    for (const auto& column : columns) text += cell(model.find(column.metric));
+    text += "</tr>\n";
+  }
+  return text +
+         "</tbody></table></div>\n<p class=\"caption\">Small print: 95 % intervals. KL in nats, "
+         "to the reference.</p></section>\n";
+}
+
+}  // namespace report
+
+std::string render_html(const RunReport& run) {
+  using namespace report;
+  std::string notes;
+  for (const auto& note : run.notes) notes += "<li>" + html(note) + "</li>";
+  if (!notes.empty())
+    notes = "<section class=\"notes\" aria-label=\"Notes\"><ul>" + notes + "</ul></section>\n";
+  return fmt::format(
+             "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+             "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+             "<meta name=\"color-scheme\" content=\"light dark\">\n"
+             "<meta name=\"generator\" content=\"attar {}\">\n<title>{} · attar</title>\n"
+             "<style>\n{}</style>\n</head>\n<body>\n<header><p class=\"brand\">attar<span> "
+             "compression "
+             "report</span></p><h1>{}</h1></header>\n<main>\n",
+             ATTAR_VERSION, html(run.name), assets::report_css(), html(run.name)) +
+         headline(run) + notes + accuracy_section(run) + speed_section(run) + models_section(run) +
+         stages_section(run) + checks_section(run) + data_section(run) + reproduction_section(run) +
+         fmt::format(
+             "</main>\n<footer>Made by attar {}. This page is one file and needs no network."
+             "</footer>\n<div id=\"tip\" hidden></div>\n<script>\n{}</script>\n</body>\n</html>\n",
+             ATTAR_VERSION, assets::report_js());
+}
+
+}  // namespace attar
