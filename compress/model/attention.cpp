@@ -237,9 +237,9 @@ RopeTensors rope_tensors(const RopeSpec& spec, int64_t positions) {
 
 Heads split_heads(const at::Tensor& qkv, const AttentionSpec& spec, const RopeTensors* rope,
                   int64_t sequences) {
-  const auto parts =
-      SplitFunction::apply(qkv, rope ? rope->cos : at::Tensor(), rope ? rope->sin : at::Tensor(),
-                           spec.heads, spec.kv_heads, spec.head_dim, sequences);
+  const auto parts = SplitFunction::apply(qkv, rope ? OptionalTensor(rope->cos) : OptionalTensor(),
+                                          rope ? OptionalTensor(rope->sin) : OptionalTensor(),
+                                          spec.heads, spec.kv_heads, spec.head_dim, sequences);
   return {parts[0], parts[1], parts[2]};
 }
 

@@ -159,7 +159,25 @@ ATTAR_INLINE void accumulate_all(float* sum, const T* x, int64_t count) {
   for (int64_t i = 0; i < count; ++i) sum[i] += get(x[i]);
 }
 
+template <class From, class To>
+ATTAR_INLINE void convert(const From* __restrict from, To* __restrict to, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) put(to[i], get(from[i]));
+}
+
 }  // namespace
+
+ATTAR_VECTOR_CLONES void widen(const float* from, float* to, int64_t count) {
+  convert(from, to, count);
+}
+ATTAR_VECTOR_CLONES void widen(const Bf16* from, float* to, int64_t count) {
+  convert(from, to, count);
+}
+ATTAR_VECTOR_CLONES void narrow(const float* from, float* to, int64_t count) {
+  convert(from, to, count);
+}
+ATTAR_VECTOR_CLONES void narrow(const float* from, Bf16* to, int64_t count) {
+  convert(from, to, count);
+}
 
 ATTAR_VECTOR_CLONES void add_norm(const AddNorm<float>& a) {
   add_norm_rows(a);

@@ -82,6 +82,12 @@ void silu_gate_backward(const float* gate_up, const float* dout, float* dgate_up
 void silu_gate_backward(const Bf16* gate_up, const Bf16* dout, Bf16* dgate_up, int64_t rows,
                         int64_t width);
 
+/// to = from, widened or rounded to nearest even.
+void widen(const float* from, float* to, int64_t count);
+void widen(const Bf16* from, float* to, int64_t count);
+void narrow(const float* from, float* to, int64_t count);
+void narrow(const float* from, Bf16* to, int64_t count);
+
 /// sum += x
 void accumulate(float* sum, const float* x, int64_t count);
 void accumulate(float* sum, const Bf16* x, int64_t count);

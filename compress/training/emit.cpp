@@ -1,0 +1,56 @@
+#include "compress/training/emit.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "compress/architecture/family.h"
+#include "compress/base/files.h"
+
+namespace attar {
+namespace {
+
+void round_weights(ParameterStore& store, DType dtype) {
+  if (dtype == DType::f32) return;
+  const std::span<float> values(store.flat().data_ptr<float>(), static_cast<size_t>(store.total()));
+  std::vector<std::byte> rounded(values.size() * dtype_size(dtype));
+  from_float32(values, dtype, rounded);
+  to_float32(rounded, dtype, values);
+}
+
+}  // namespace
+
+ReadBack emit(TrainableModel& model, nlohmann::ordered_json config, DType dtype,
+              const std::filesystem::path& directory, const std::filesystem::path& side_files_from,
+              const at::Tensor& ids) {
+  round_weights(model.parameters(), dtype);
+  model.refresh();
+  const at::Tensor expected = model.logits(ids);
+  fs::create_directories(directory);
+  config.erase("quantization_config");  // what is written is dense
+  ModelWriter writer(directory, std::move(config), model.plan(dtype), side_files_from);
+  model.save(writer);
+  writer.finish();
+
+  const ModelDirectory written = ModelDirectory::open(directory);
+  const ModelSpec spec = read_model_spec(written.config, (directory / "config.json").string());
+  check_weights(spec, *written.weights, directory.string());
+  TrainableModel again(spec, model.dtype() == at::kFloat ? Precision::fp32 : Precision::bf16,
+                       false);
+  again.load(*written.weights);
+  const auto difference = (again.logits(ids) - expected).abs().max().item<double>();
+  return {difference == 0.0,
+          fmt::format("logits of {} ids after reading the model back: largest difference {:g}",
+                      ids.numel(), difference)};
+}
+
+at::Tensor probe_ids(const std::vector<int32_t>& ids, int64_t window, int64_t count) {
+  const int64_t windows = std::min(count, static_cast<int64_t>(ids.size()) / window);
+  at::Tensor probe = at::empty({windows, window - 1}, at::kLong);
+  for (int64_t w = 0; w < windows; ++w)
+    for (int64_t t = 0; t + 1 < window; ++t)
+      probe.data_ptr<int64_t>()[w * (window - 1) + t] = ids[static_cast<size_t>(w * window + t)];
+  return probe;
+}
+
+}  // namespace attar

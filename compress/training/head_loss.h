@@ -1,0 +1,24 @@
+// From the last hidden states to a loss over the vocabulary and its gradient, a few positions at a
+// time: the logits of a whole batch (positions × vocabulary) never exist.
+#pragma once
+
+#include <vector>
+
+#include "compress/model/linear_group.h"
+#include "compress/training/row_loss.h"
+
+namespace attar {
+
+struct HeadLoss {
+  std::vector<double> parts;  // summed over the positions, unweighted
+  at::Tensor gradient;        // of the hidden states, in their type; undefined unless asked for
+};
+
+/// hidden [rows, width] (no graph), labels [rows]. With `gradient`, scale · ∂(Σ loss)/∂ is added to
+/// the head's weights (unless frozen) and returned for `hidden`. `teacher` and `teacher_hidden`
+/// [rows, width'] may be null and undefined.
+HeadLoss head_loss(const LinearGroup& head, const at::Tensor& hidden, const LinearGroup* teacher,
+                   const at::Tensor& teacher_hidden, const at::Tensor& labels, const RowLoss& loss,
+                   double scale, bool gradient);
+
+}  // namespace attar
