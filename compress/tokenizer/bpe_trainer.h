@@ -11,13 +11,17 @@ namespace attar {
 
 struct BpeTrainerOptions {
   int64_t vocab_size = 2048;  // including 256 bytes and the special tokens
-  std::vector<std::string> special_tokens = {"<|bos|>", "<|eos|>", "<|pad|>"};  // ids 0, 1, 2
+  /// Ids 0, 1, 2, …: begin, end and padding token, then others.
+  std::vector<std::string> special_tokens = {"<|bos|>", "<|eos|>", "<|pad|>"};
 };
 
 /// A complete tokenizer.json (byte-level, Llama-3 style Split regex, BOS template). Deterministic:
 /// ties go to the pair that comes first by ids. Throws bad_input when the text has too few pairs
-/// for the size.
+/// (that occur twice) for the size.
 nlohmann::ordered_json train_byte_level_bpe(std::span<const std::string> documents,
                                             const BpeTrainerOptions& options);
+
+/// The tokenizer_config.json that belongs to it: which tokens begin, end and pad a text.
+nlohmann::ordered_json trained_tokenizer_config(const BpeTrainerOptions& options);
 
 }  // namespace attar
