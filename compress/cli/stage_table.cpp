@@ -5,6 +5,7 @@
 #include "compress/cli/training.h"
 #include "distill/stage.h"
 #include "lora/stage.h"
+#include "quantize/stage.h"
 
 namespace attar::cli {
 namespace {
@@ -23,6 +24,7 @@ const Toolbox& toolbox() {
       trained(distill_stage(), &TrainingBackend::distill),
       trained(lora_stage(), &TrainingBackend::lora),
       merge_stage(),
+      quantize_stage(),
   };
   static const Toolbox tools = [] {
     Toolbox box;

@@ -5,6 +5,8 @@
 #include "compress/architecture/family.h"
 #include "compress/cli/command.h"
 #include "distill/losses.h"
+#include "prune/criteria.h"
+#include "quantize/schemes.h"
 
 namespace attar::cli {
 namespace {
@@ -24,6 +26,12 @@ std::vector<TableRow> stage_rows() {
   return rows;
 }
 
+std::vector<TableRow> scheme_rows() {
+  return names_and_summaries(schemes());
+}
+std::vector<TableRow> criterion_rows() {
+  return names_and_summaries(criteria());
+}
 std::vector<TableRow> loss_rows() {
   return names_and_summaries(distill::losses());
 }
@@ -48,7 +56,9 @@ std::vector<TableRow> format_rows() {
 std::span<const Table> tables() {
   static const std::array rows = {
       Table{"stages", "types of stages and their options", stage_rows},
+      Table{"schemes", "how quantized weights are kept (quantize: scheme)", scheme_rows},
       Table{"losses", "what distillation minimizes (distill: loss)", loss_rows},
+      Table{"criteria", "what tells important units from others (prune)", criterion_rows},
       Table{"architectures", "model families that are read", architecture_rows},
       Table{"formats", "files that are read and written", format_rows},
   };
