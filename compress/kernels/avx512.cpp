@@ -139,7 +139,7 @@ struct Split {
 template <PackedFormat Format>
 struct Dot {
   static constexpr int32_t kBias = 0;
-  static constexpr int64_t kBlocksBeforeFlush = 1 << 30;
+  static constexpr int64_t kBlocksBeforeFlush = 0;  // never
   __m512i sum;
   void start(Ints from) { sum = from.v; }
   static __m512i four(const int8_t* x) {

@@ -1,34 +1,14 @@
 #include "compress/kernels/packed_matrix.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <cassert>
-#include <cstdlib>
 #include <cstring>
-#include <new>
 
 #include "compress/base/float_types.h"
 #include "compress/base/threads.h"
 #include "compress/kernels/storage.h"
 
 namespace attar {
-
-AlignedBuffer::AlignedBuffer(size_t bytes) : size_(bytes) {
-  constexpr size_t kLine = 64, kHugePage = size_t{2} << 20;
-  const size_t alignment = bytes >= 2 * kHugePage ? kHugePage : kLine;
-  const size_t rounded = (bytes + alignment - 1) / alignment * alignment;
-  if (rounded == 0) return;
-  void* p = std::aligned_alloc(alignment, rounded);
-  if (p == nullptr) throw std::bad_alloc();
-  if (alignment == kHugePage) madvise(p, rounded, MADV_HUGEPAGE);  // a wish: fewer TLB misses
-  std::memset(p, 0, rounded);
-  data_.reset(static_cast<std::byte*>(p));
-}
-
-void AlignedBuffer::Free::operator()(std::byte* p) const {
-  std::free(p);
-}
 
 namespace {
 

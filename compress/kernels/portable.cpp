@@ -177,7 +177,7 @@ struct Split {
 template <PackedFormat Format>
 struct Dot {
   static constexpr int32_t kBias = 0;
-  static constexpr int64_t kBlocksBeforeFlush = 1 << 30;
+  static constexpr int64_t kBlocksBeforeFlush = 0;  // never
   Ints sum;
   void start(const Ints& from) { sum = from; }
   void add(const Split<Format>& w, const int8_t* x, int64_t second) {

@@ -1,0 +1,26 @@
+// Memory for packed weights: what is allocated one after another lies one after another, on huge
+// pages, so that reading a model's matrices in the order of their making is one stream.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+
+namespace attar {
+
+/// Zeroed memory on a cache line boundary.
+class AlignedBuffer {
+ public:
+  AlignedBuffer() = default;
+  /// Throws std::bad_alloc.
+  explicit AlignedBuffer(size_t bytes);
+
+  std::byte* data() const { return data_; }
+  size_t size() const { return size_; }
+
+ private:
+  std::shared_ptr<const void> chunk_;  // shared with its neighbours
+  std::byte* data_ = nullptr;
+  size_t size_ = 0;
+};
+
+}  // namespace attar
