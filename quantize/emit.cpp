@@ -1,0 +1,182 @@
+#include "quantize/emit.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "compress/architecture/family.h"
+#include "compress/base/error.h"
+#include "compress/base/threads.h"
+#include "compress/runtime/hidden_stream.h"
+
+namespace attar {
+namespace {
+
+DenseTensor dense_of(const WeightSource& weights, const std::string& name) {
+  Weight weight = weights.load(name);
+  auto* dense = std::get_if<DenseTensor>(&weight);
+  if (dense == nullptr)
+    throw bad_input("this tensor is quantized already", "tensor " + name,
+                    "quantize the float model it came from");
+  return *dense;
+}
+
+/// The tensor's bytes in the planned float type.
+std::vector<std::byte> converted(const DenseTensor& dense, const TensorPlan& plan) {
+  const std::vector<float> values = dense.floats();
+  std::vector<std::byte> bytes(values.size() * dtype_size(plan.dtype));
+  from_float32(values, plan.dtype, bytes);
+  std::vector<float> back(values.size());
+  to_float32(bytes, plan.dtype, back);
+  for (size_t i = 0; i < back.size(); ++i)
+    if (!std::isfinite(back[i]))
+      throw failure(fmt::format("{} does not fit {}", values[i], torch_dtype_name(plan.dtype)),
+                    fmt::format("tensor {}, element {}", plan.name, i),
+                    "choose dense_dtype: bfloat16 or keep");
+  return bytes;
+}
+
+template <class F>
+void for_parts(const QuantizeCheckpoint& checkpoint, const std::vector<QuantModule>& modules, F f) {
+  for (int64_t part = 0; part < checkpoint.finished(); ++part)
+    for (const auto& [name, q] : checkpoint.load(part, modules).matrices)
+      for (const QuantModule& module : modules)
+        if (module.name == name) f(module.linear.weight, q);
+}
+
+bool equal(std::span<const std::byte> a, std::span<const std::byte> b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size()) == 0;
+}
+
+/// KL(p ‖ q) of two rows of logits, and log q of `next`.
+struct RowScore {
+  double kl = 0, reference = 0, candidate = 0;  // log-probabilities of the id that follows
+};
+
+double log_sum(const float* logits, int64_t count) {
+  const float top = *std::max_element(logits, logits + count);
+  double sum = 0;
+  for (int64_t i = 0; i < count; ++i) sum += static_cast<double>(std::exp(logits[i] - top));
+  return static_cast<double>(top) + std::log(sum);
+}
+
+RowScore score(const float* p, const float* q, int64_t vocab, int32_t next) {
+  const double p_total = log_sum(p, vocab), q_total = log_sum(q, vocab);
+  RowScore result;
+  for (int64_t i = 0; i < vocab; ++i) {
+    const double log_p = static_cast<double>(p[i]) - p_total;
+    result.kl += std::exp(log_p) * (log_p - (static_cast<double>(q[i]) - q_total));
+  }
+  result.reference = static_cast<double>(p[next]) - p_total;
+  result.candidate = static_cast<double>(q[next]) - q_total;
+  return result;
+}
+
+/// Last hidden states of a model on some windows, a block at a time.
+HiddenStream last_hidden(const ModelSpec& spec, const WeightSource& weights,
+                         std::span<const int32_t> ids, int64_t window) {
+  HiddenStream stream(spec, weights, ids, window);
+  for (size_t block = 0; block < spec.blocks.size(); ++block)
+    stream.pass(Block(spec, static_cast<int64_t>(block), weights), static_cast<int64_t>(block));
+  return stream;
+}
+
+}  // namespace
+
+std::vector<TensorPlan> plan_tensors(const ModelSpec& spec, const QuantPlan& plan,
+                                     const std::optional<DType>& dense,
+                                     const std::function<DType(const std::string&)>& dtype_of) {
+  std::vector<TensorPlan> result;
+  for (const TensorSpec& tensor : tensors(spec)) {
+    TensorPlan row{tensor.name, tensor.shape, dense ? *dense : dtype_of(tensor.name), {}};
+    for (const QuantModule& module : plan.modules)
+      if (module.linear.weight == tensor.name) row.layout = module.layout;
+    result.push_back(std::move(row));
+  }
+  return result;
+}
+
+void write_quantized(const ModelDirectory& model, const std::vector<TensorPlan>& tensors,
+                     const std::vector<QuantModule>& modules, const QuantizeCheckpoint& checkpoint,
+                     const std::filesystem::path& directory) {
+  ModelWriter writer(directory, model.config, tensors, model.path);
+  for (const TensorPlan& plan : tensors) {
+    if (plan.layout) continue;
+    const DenseTensor dense = dense_of(*model.weights, plan.name);
+    if (dense.dtype == plan.dtype)
+      writer.write(plan.name, dense.bytes);
+    else
+      writer.write(plan.name, std::span<const std::byte>(converted(dense, plan)));
+  }
+  for_parts(checkpoint, modules,
+            [&](const std::string& tensor, const QuantizedMatrix& q) { writer.write(tensor, q); });
+  writer.finish();
+}
+
+Check check_emitted(const ModelDirectory& model, const std::vector<TensorPlan>& tensors,
+                    const std::vector<QuantModule>& modules, const QuantizeCheckpoint& checkpoint,
+                    const std::filesystem::path& directory) {
+  const ModelDirectory written = ModelDirectory::open(directory);
+  std::vector<std::string> wrong;
+  int64_t quantized = 0, dense = 0;
+  for_parts(checkpoint, modules, [&](const std::string& tensor, const QuantizedMatrix& q) {
+    ++quantized;
+    const Weight weight = written.weights->load(tensor);
+    const auto* back = std::get_if<QuantizedMatrix>(&weight);
+    if (back == nullptr || dequantize(*back) != dequantize(q)) wrong.push_back(tensor);
+  });
+  for (const TensorPlan& plan : tensors) {
+    if (plan.layout) continue;
+    ++dense;
+    const DenseTensor source = dense_of(*model.weights, plan.name);
+    const DenseTensor back = dense_of(*written.weights, plan.name);
+    const bool same = source.dtype == plan.dtype ? equal(source.bytes, back.bytes)
+                                                 : equal(converted(source, plan), back.bytes);
+    if (!same || back.dtype != plan.dtype) wrong.push_back(plan.name);
+  }
+  return {"re-read from disk", wrong.empty(),
+          wrong.empty()
+              ? fmt::format("{} quantized and {} dense tensors are exactly what was computed",
+                            quantized, dense)
+              : fmt::format("differ: {}", fmt::join(wrong, ", "))};
+}
+
+Check probe_emitted(const ModelDirectory& model, const std::filesystem::path& directory,
+                    std::span<const int32_t> ids, int64_t window, double max_kl) {
+  const ModelDirectory written = ModelDirectory::open(directory);
+  const ModelSpec spec = read_model_spec(model.config, model.path.string());
+  const HiddenStream before = last_hidden(spec, *model.weights, ids, window);
+  const HiddenStream after = last_hidden(spec, *written.weights, ids, window);
+  const OutputHead reference(spec, *model.weights), candidate(spec, *written.weights);
+
+  const auto size = static_cast<size_t>(window * spec.vocab);
+  std::vector<float> p(size), q(size);
+  RowScore total;
+  for (int64_t w = 0; w < before.windows(); ++w) {
+    reference.logits(before.window(w), window, p.data());
+    candidate.logits(after.window(w), window, q.data());
+    std::vector<RowScore> rows(static_cast<size_t>(window - 1));
+    parallel_for(window - 1, 8, [&](int64_t begin, int64_t end) {
+      for (int64_t t = begin; t < end; ++t)
+        rows[static_cast<size_t>(t)] =
+            score(p.data() + t * spec.vocab, q.data() + t * spec.vocab, spec.vocab,
+                  ids[static_cast<size_t>(w * window + t + 1)]);
+    });
+    for (const RowScore& row : rows) {
+      total.kl += row.kl;
+      total.reference += row.reference;
+      total.candidate += row.candidate;
+    }
+  }
+  const auto count = static_cast<double>(before.windows() * (window - 1));
+  const double kl = total.kl / count;
+  const double ratio = std::exp((total.reference - total.candidate) / count);
+  return {"probe", std::isfinite(kl) && std::isfinite(ratio) && kl <= max_kl,
+          fmt::format("KL {:.5f} nats, perplexity ratio {:.4f} on {} calibration windows of {} ids "
+                      "(KL may be at most {})",
+                      kl, ratio, before.windows(), window, max_kl)};
+}
+
+}  // namespace attar

@@ -1,0 +1,38 @@
+// Writes a quantized model and reads it back.
+#pragma once
+
+#include <filesystem>
+#include <vector>
+
+#include "compress/architecture/model_spec.h"
+#include "compress/formats/model_writer.h"
+#include "compress/pipeline/stage.h"
+#include "quantize/checkpoint.h"
+#include "quantize/modules.h"
+
+namespace attar {
+
+/// Every tensor of the model that will be written: quantized ones with their layout, the others in
+/// `dense` (or their own type when that is nothing). `dtype_of` gives a tensor's own type.
+std::vector<TensorPlan> plan_tensors(const ModelSpec& spec, const QuantPlan& plan,
+                                     const std::optional<DType>& dense,
+                                     const std::function<DType(const std::string&)>& dtype_of);
+
+/// Writes the model: codes from the checkpoint's parts (`parts` of them), everything else from
+/// `model`. Throws failure when a value does not fit the float type asked for.
+void write_quantized(const ModelDirectory& model, const std::vector<TensorPlan>& tensors,
+                     const std::vector<QuantModule>& modules, const QuantizeCheckpoint& checkpoint,
+                     const std::filesystem::path& directory);
+
+/// Re-reads `directory` with its format's reader: dequantized values must equal those of the
+/// checkpoint's codes, dense tensors the source's.
+Check check_emitted(const ModelDirectory& model, const std::vector<TensorPlan>& tensors,
+                    const std::vector<QuantModule>& modules, const QuantizeCheckpoint& checkpoint,
+                    const std::filesystem::path& directory);
+
+/// KL divergence and perplexity ratio between `model` and the emitted one on the first windows of
+/// `ids`.
+Check probe_emitted(const ModelDirectory& model, const std::filesystem::path& directory,
+                    std::span<const int32_t> ids, int64_t window, double max_kl);
+
+}  // namespace attar

@@ -1,0 +1,110 @@
+#include "quantize/estimate.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "compress/architecture/family.h"
+#include "compress/formats/compressed_tensors.h"
+#include "quantize/emit.h"
+#include "quantize/modules.h"
+#include "quantize/options.h"
+
+namespace attar {
+namespace {
+
+DType config_dtype(const nlohmann::ordered_json& config) {
+  for (const char* key : {"dtype", "torch_dtype"})
+    if (config.contains(key) && config[key].is_string())
+      if (const auto dtype = dtype_from_torch_name(config[key].get<std::string>())) return *dtype;
+  return DType::f32;
+}
+
+uint64_t count_of(const std::vector<int64_t>& shape) {
+  uint64_t count = 1;
+  for (const int64_t size : shape) count *= static_cast<uint64_t>(size);
+  return count;
+}
+
+uint64_t bytes_of(const TensorPlan& plan) {
+  if (!plan.layout) return count_of(plan.shape) * dtype_size(plan.dtype);
+  uint64_t bytes = 0;
+  for (const auto& part :
+       compressed_tensors::declare(plan.name, plan.shape[0], plan.shape[1], *plan.layout))
+    bytes += count_of(part.shape) * dtype_size(part.dtype);
+  return bytes;
+}
+
+/// Consumers' usual constraints; a broken one is worth a line.
+void note_legality(const QuantPlan& plan, std::vector<std::string>& notes) {
+  for (const QuantModule& module : plan.modules) {
+    if (module.linear.out % 8 != 0)
+      notes.push_back(fmt::format("{}: {} rows are no multiple of 8, which AWQ layouts need",
+                                  module.name, module.linear.out));
+    const int64_t per_word = 32 / module.layout.bits;
+    if (32 % module.layout.bits == 0 && module.linear.in % per_word != 0)
+      notes.push_back(fmt::format("{}: {} columns do not fill whole words of {} codes", module.name,
+                                  module.linear.in, per_word));
+  }
+}
+
+}  // namespace
+
+StageEstimate estimate_quantize(const StageSpec& stage, const Recipe& recipe,
+                                const EstimateInput& input) {
+  Problems problems;
+  const auto options = parse_options<QuantizeOptions>(stage.options, problems, kStageKeys);
+  problems.throw_if_any();
+  const ModelSpec spec = read_model_spec(input.config, stage.where);
+  const DType own = config_dtype(input.config);
+  const DType scale = options.scale_dtype != "auto" ? *dtype_from_torch_name(options.scale_dtype)
+                      : own == DType::bf16          ? DType::bf16
+                                                    : DType::f16;
+  const QuantPlan plan = plan_modules(spec, options, scale, stage.where);
+  const DType dense =
+      options.dense_dtype == "keep" ? own : *dtype_from_torch_name(options.dense_dtype);
+
+  StageEstimate estimate;
+  estimate.config = input.config;
+  estimate.parameters = input.parameters;
+  uint64_t quantized = 0;
+  for (const TensorPlan& tensor :
+       plan_tensors(spec, plan, dense, [](const std::string&) { return DType::f32; })) {
+    estimate.bytes += bytes_of(tensor);
+    quantized += tensor.layout ? count_of(tensor.shape) : 0;
+  }
+
+  // Streaming: one block in float32 twice (packed, being rounded), its widest second moments (sums
+  // in float64, their factor, float32 copies), and the activations.
+  uint64_t block = 0, widest = 0;
+  for (const QuantModule& module : plan.modules) {
+    if (module.block == 0)
+      block += static_cast<uint64_t>(module.linear.out) * static_cast<uint64_t>(module.linear.in);
+    widest = std::max(widest, static_cast<uint64_t>(module.linear.in));
+  }
+  const DataSpec* data = recipe.find_data(options.data);
+  const bool calibrated =
+      data != nullptr && (options.method == "gptq" || options.scale_search == "hessian");
+  const auto window = static_cast<uint64_t>(
+      data ? data->length.value_or(std::min<int64_t>(512, spec.max_positions)) : 0);
+  const uint64_t tokens =
+      calibrated ? window * static_cast<uint64_t>(data->samples.value_or(128)) : 0;
+  const uint64_t streams = options.correction > 0 ? 2 : 1;
+  estimate.peak_bytes = block * 9 + tokens * static_cast<uint64_t>(spec.hidden) * 4 * streams;
+  if (calibrated) estimate.peak_bytes += widest * widest * 32;
+
+  constexpr double kFlopsPerSecond = 2e11, kWeightsPerSecond = 5e7;
+  const auto weights = static_cast<double>(quantized);
+  const double passes =
+      (options.true_sequential ? 5.0 : 2.0) + (options.correction > 0 ? 2.0 : 0.0);
+  estimate.seconds = weights / kWeightsPerSecond +
+                     passes * 2 * weights * static_cast<double>(tokens) / kFlopsPerSecond;
+  for (const Fallback& fallback : plan.fallbacks)
+    estimate.notes.push_back(
+        fmt::format("{}: {} ({})", fallback.where, fallback.what, fallback.why));
+  estimate.notes.insert(estimate.notes.end(), plan.notes.begin(), plan.notes.end());
+  note_legality(plan, estimate.notes);
+  return estimate;
+}
+
+}  // namespace attar

@@ -1,0 +1,33 @@
+// Quantizes the linear layers that read one input: from weights and moments to codes and report
+// rows.
+#pragma once
+
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "compress/formats/weights.h"
+#include "compress/pipeline/stage.h"
+#include "quantize/calibration.h"
+#include "quantize/modules.h"
+#include "quantize/options.h"
+
+namespace attar {
+
+/// What became of a block's layers (or the head).
+struct QuantizedModules {
+  std::map<std::string, QuantizedMatrix> matrices;  // by module
+  nlohmann::ordered_json rows = nlohmann::ordered_json::array();
+  std::vector<Fallback> fallbacks;
+};
+
+/// Quantizes `modules`, which all read the input of `moments` (null: no calibration data, rtn
+/// only), into `result`. Throws bad_input for weights that are not finite or quantized already;
+/// failure under `strict` when a layer had to fall back to rounding, and for a scale beyond its
+/// type, naming the layer.
+void quantize_modules(const std::vector<const QuantModule*>& modules, const InputMoments* moments,
+                      const WeightSource& weights, const QuantizeOptions& options,
+                      QuantizedModules& result);
+
+}  // namespace attar

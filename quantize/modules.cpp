@@ -1,0 +1,146 @@
+#include "quantize/modules.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "compress/base/error.h"
+#include "compress/base/nearest.h"
+#include "compress/formats/pattern.h"
+#include "quantize/schemes.h"
+
+namespace attar {
+namespace {
+
+/// Shell-like: * any run of characters, ? one.
+bool matches_glob(std::string_view pattern, std::string_view text) {
+  if (pattern.empty()) return text.empty();
+  if (pattern[0] == '*')
+    return matches_glob(pattern.substr(1), text) ||
+           (!text.empty() && matches_glob(pattern, text.substr(1)));
+  return !text.empty() && (pattern[0] == '?' || pattern[0] == text[0]) &&
+         matches_glob(pattern.substr(1), text.substr(1));
+}
+
+std::string last_part(const std::string& module) {
+  return module.substr(module.rfind('.') + 1);
+}
+
+std::vector<QuantModule> all_linears(const ModelSpec& spec) {
+  std::vector<QuantModule> modules;
+  for (size_t block = 0; block < spec.blocks.size(); ++block)
+    for (const auto& [name, linear] : spec.blocks[block].linears())
+      modules.push_back({linear->module(), name, *linear, static_cast<int64_t>(block), {}});
+  return modules;
+}
+
+/// Which modules some pattern names; a pattern that names none is an error.
+std::vector<bool> selected(const std::vector<std::string>& patterns,
+                           const std::vector<std::string>& modules, const std::string& where) {
+  std::vector<bool> result(modules.size());
+  for (const std::string& pattern : patterns) {
+    bool any = false;
+    for (size_t i = 0; i < modules.size(); ++i)
+      if (names_module(pattern, modules[i], where)) any = result[i] = true;
+    if (any) continue;
+    std::vector<std::string> known = modules;
+    for (const std::string& module : modules) known.push_back(last_part(module));
+    const std::string close = nearest(pattern, known);
+    throw bad_input(fmt::format("'{}' names no linear layer of this model", pattern), where,
+                    close.empty() ? fmt::format("layers are called like {}", modules.front())
+                                  : fmt::format("did you mean '{}'?", close));
+  }
+  return result;
+}
+
+/// "the nearest that do: 43, 86", the divisors of `cols` beside `group`.
+std::string legal_groups(int64_t cols, int64_t group) {
+  int64_t below = 0, above = 0;
+  for (int64_t size = 2; size <= cols; ++size) {
+    if (cols % size != 0) continue;
+    if (size < group) below = size;
+    if (size > group && above == 0) above = size;
+  }
+  std::string text = "the nearest that divide it:";
+  if (below > 0) text += fmt::format(" {}", below);
+  if (above > 0) text += fmt::format("{} {}", below > 0 ? "," : "", above);
+  return text;
+}
+
+/// Layers that many programs store as one matrix; they need one layout.
+void note_split_partners(const QuantPlan& plan, const ModelSpec& spec,
+                         std::vector<std::string>& notes) {
+  const auto quantized = [&](const LinearSpec& linear) {
+    return std::any_of(plan.modules.begin(), plan.modules.end(), [&](const QuantModule& module) {
+      return module.linear.weight == linear.weight;
+    });
+  };
+  for (const BlockSpec& block : spec.blocks) {
+    const bool q = quantized(block.attention.q);
+    const bool split_attention =
+        q != quantized(block.attention.k) || q != quantized(block.attention.v);
+    const bool split_mlp =
+        block.mlp.gated() && quantized(block.mlp.gate) != quantized(block.mlp.up);
+    if (!split_attention && !split_mlp) continue;
+    notes.push_back(
+        fmt::format("{} are only partly quantized: servers that fuse them will not load this model",
+                    split_attention ? "q, k and v" : "gate and up"));
+    return;
+  }
+}
+
+}  // namespace
+
+bool names_module(const std::string& pattern, const std::string& module, const std::string& where) {
+  if (pattern.starts_with("re:")) return Pattern(pattern.substr(3), where).matches_start(module);
+  return pattern == module || pattern == last_part(module) || pattern == "Linear" ||
+         (pattern.find_first_of("*?") != std::string::npos && matches_glob(pattern, module));
+}
+
+QuantPlan plan_modules(const ModelSpec& spec, const QuantizeOptions& options, DType scale_dtype,
+                       const std::string& where) {
+  const Scheme& scheme = find_scheme(options.scheme, where);
+  const int64_t group = std::max<int64_t>(0, options.group_size.value_or(scheme.group));
+  std::vector<QuantModule> modules = all_linears(spec);
+  std::vector<std::string> names;
+  for (const QuantModule& module : modules) names.push_back(module.name);
+  const std::string head = spec.tied ? "lm_head" : spec.head.module();
+  names.push_back(head);  // so that `ignore: [lm_head]` is understood; only `lm_head:` quantizes it
+
+  std::vector<bool> wanted(names.size(), true);
+  if (!options.targets.empty()) wanted = selected(options.targets, names, where);
+  const std::vector<bool> ignored = selected(options.ignore, names, where);
+  if (options.lm_head == "quantize") {
+    if (spec.tied)
+      throw bad_input("the output head is tied to the embedding and cannot be quantized alone",
+                      where, "leave lm_head: keep");
+    modules.push_back({head, last_part(head), spec.head, -1, {}});
+    wanted.back() = true;
+  }
+
+  QuantPlan plan;
+  for (size_t i = 0; i < modules.size(); ++i) {
+    if (!wanted[i] || ignored[i]) continue;
+    QuantModule module = modules[i];
+    module.layout = {scheme.bits, group, scheme.symmetric, scale_dtype};
+    if (group != 0 && module.linear.in % group != 0) {
+      const std::string what = fmt::format("{}: {} columns are no multiple of group_size {}",
+                                           module.name, module.linear.in, group);
+      if (options.on_indivisible == "error" || options.strict)
+        throw bad_input(what, where,
+                        legal_groups(module.linear.in, group) +
+                            "; or on_indivisible: channel for one scale a row there");
+      module.layout.group = 0;
+      plan.fallbacks.push_back(
+          {"one scale a row instead of groups", module.name,
+           fmt::format("{} columns are no multiple of {}", module.linear.in, group)});
+    }
+    plan.modules.push_back(std::move(module));
+  }
+  if (plan.modules.empty())
+    throw bad_input("no layer is left to quantize", where, "check targets and ignore");
+  note_split_partners(plan, spec, plan.notes);
+  return plan;
+}
+
+}  // namespace attar

@@ -1,0 +1,40 @@
+// Which layers are quantized, and how: names and patterns against a model's linear layers.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "compress/architecture/model_spec.h"
+#include "compress/pipeline/stage.h"
+#include "quantize/options.h"
+
+namespace attar {
+
+/// One linear layer that will be quantized.
+struct QuantModule {
+  std::string name;        // "model.layers.0.mlp.up_proj"
+  std::string short_name;  // "up_proj"
+  LinearSpec linear;
+  int64_t block = -1;  // −1: the output head
+  QuantLayout layout;
+};
+
+struct QuantPlan {
+  std::vector<QuantModule> modules;  // in execution order
+  std::vector<Fallback> fallbacks;   // layers whose layout is not the one asked for
+  std::vector<std::string> notes;    // what is legal but may surprise a consumer
+};
+
+/// Resolves scheme, targets, ignore, group size and head. `scale_dtype` is what `auto` stands for
+/// here. Throws bad_input: a pattern that matches nothing, nothing left to quantize, a group size
+/// that does not divide a layer's columns (with the nearest ones that do), a fallback under strict.
+/// `where` is the stage's place.
+QuantPlan plan_modules(const ModelSpec& spec, const QuantizeOptions& options, DType scale_dtype,
+                       const std::string& where);
+
+/// True when `pattern` names the layer: its name, its last part, a glob with * and ?, or after
+/// "re:" an expression that matches from the name's beginning.
+bool names_module(const std::string& pattern, const std::string& module, const std::string& where);
+
+}  // namespace attar

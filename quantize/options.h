@@ -1,0 +1,76 @@
+// The options of the quantize stage.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "compress/recipe/options.h"
+
+namespace attar {
+
+struct QuantizeOptions {
+  std::string method = "gptq", scheme = "W4A16";
+  std::optional<int64_t> group_size;
+  std::string on_indivisible = "error";
+  std::string data;
+  double damping = 0.01;
+  std::string act_order = "static", scale_search = "minmax", scale_dtype = "auto";
+  int64_t refine = 0;
+  double correction = 0;
+  bool true_sequential = false, propagate_error = true;
+  std::vector<std::string> targets, ignore;
+  std::string lm_head = "keep", dense_dtype = "keep", format = "compressed-tensors";
+  bool strict = false;
+  double max_kl = 2.0, checkpoint_seconds = 20;
+
+  template <class Visitor>
+  void fields(Visitor& v) {
+    v("method", method, "gptq rounds with second-order error feedback, rtn to the nearest",
+      one_of("gptq", "rtn"));
+    v("scheme", scheme, "bits, zero points and activations; see `attar list schemes`");
+    v("group_size", group_size,
+      "input columns that share a scale; 0 or -1: the whole row. Default: the scheme's",
+      at_least(-1));
+    v("on_indivisible", on_indivisible,
+      "a layer whose columns are no multiple of group_size: an error, or one scale a row "
+      "(reported)",
+      one_of("error", "channel"));
+    v("data", data, "calibration data entry; gptq needs one");
+    v("damping", damping, "added to the Hessian's diagonal, as a share of its mean", above(0, 1));
+    v("act_order", act_order, "static: columns with large inputs first, groups stay as they are",
+      one_of("static", "none"));
+    v("scale_search", scale_search,
+      "minmax: scales span the group's range; mse: the range with the smallest squared error; "
+      "hessian: "
+      "squared error weighted by how much each column matters (needs data)",
+      one_of("minmax", "mse", "hessian"));
+    v("scale_dtype", scale_dtype, "auto: the model's own 16-bit type, else float16",
+      one_of("auto", "float16", "bfloat16", "float32"));
+    v("refine", refine, "passes of coordinate descent over scales and codes after gptq",
+      between(0, 100));
+    v("correction", correction,
+      "share of the earlier layers' error that a layer makes up for: 0 none, 1 all (gptq)",
+      between(0, 1));
+    v("true_sequential", true_sequential,
+      "calibrate each layer on inputs from the quantized layers before it inside its block");
+    v("propagate_error", propagate_error,
+      "calibrate each block on the outputs of quantized blocks");
+    v("targets", targets,
+      "layers to quantize: names, short names (down_proj), globs, or re: expressions. Default: "
+      "all");
+    v("ignore", ignore, "layers to leave as they are, written like targets");
+    v("lm_head", lm_head, "the output head", one_of("keep", "quantize"));
+    v("dense_dtype", dense_dtype, "float type of what is not quantized",
+      one_of("keep", "bfloat16", "float16"));
+    v("strict", strict, "a fallback is an error");
+    v("max_kl", max_kl,
+      "fail when KL to the input model exceeds this on calibration windows (nats)", above(0));
+    v("checkpoint_seconds", checkpoint_seconds,
+      "time between saves of the activations; finished blocks are saved always", at_least(0));
+    v("format", format, "layout of the emitted files", one_of("compressed-tensors"));
+  }
+};
+
+}  // namespace attar

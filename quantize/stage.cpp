@@ -1,0 +1,300 @@
+#include "quantize/stage.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <set>
+
+#include "compress/architecture/family.h"
+#include "compress/base/error.h"
+#include "compress/base/hash.h"
+#include "compress/base/progress.h"
+#include "compress/runtime/hidden_stream.h"
+#include "quantize/emit.h"
+#include "quantize/estimate.h"
+#include "quantize/modules.h"
+#include "quantize/options.h"
+#include "quantize/schemes.h"
+
+namespace attar {
+namespace {
+
+using Json = nlohmann::ordered_json;
+constexpr int64_t kProbeWindows = 4;
+
+bool calibrates(const QuantizeOptions& options) {
+  return options.method == "gptq" || options.scale_search == "hessian";
+}
+
+/// What the visitor cannot say: options that only make sense together.
+nlohmann::ordered_json resolve(const Node& node, Problems& problems) {
+  const auto options = parse_options<QuantizeOptions>(node, problems, kStageKeys);
+  try {
+    find_scheme(options.scheme, node["scheme"].where());
+  } catch (const Error& error) {
+    problems.add(error.what(), error.where(), error.hint());
+  }
+  if (calibrates(options) && options.data.empty())
+    problems.add(options.method == "gptq" ? "method gptq needs calibration data"
+                                          : "scale_search hessian needs calibration data",
+                 node.where(), "add `data: calibration`, an entry of the recipe's data");
+  if (options.correction > 0 && (options.method != "gptq" || !options.propagate_error))
+    problems.add("correction needs method gptq and propagate_error", node["correction"].where());
+  if (options.refine > 0 && options.method != "gptq")
+    problems.add("refine needs method gptq", node["refine"].where());
+  return dump_options(options);
+}
+
+void references(const Node& node, std::vector<std::string>& data, std::vector<std::string>&) {
+  if (const auto name = node["data"].text()) data.push_back(*name);
+}
+
+/// One run of the stage.
+class QuantizeRun {
+ public:
+  explicit QuantizeRun(StageContext& context)
+      : context_(context),
+        options_(context.options<QuantizeOptions>()),
+        model_(ModelDirectory::open(context.input)),
+        spec_(read_model_spec(model_.config, (model_.path / "config.json").string())) {
+    check_weights(spec_, *model_.weights, model_.path.string());
+    for (const WeightInfo& info : model_.weights->list())
+      if (info.format.starts_with("int"))
+        throw bad_input("the model is quantized already",
+                        fmt::format("tensor {} ({})", info.name, info.format),
+                        "quantize the float model it came from");
+    plan_ = plan_modules(spec_, options_, scale_dtype(), context.spec.where);
+    if (!options_.data.empty()) load_data();
+  }
+
+  void run() {
+    const QuantizeCheckpoint checkpoint = quantize_all();
+    const std::optional<DType> dense =
+        options_.dense_dtype == "keep" ? std::nullopt : dtype_from_torch_name(options_.dense_dtype);
+    const auto tensors = plan_tensors(spec_, plan_, dense, [&](const std::string& name) {
+      return std::get<DenseTensor>(model_.weights->load(name)).dtype;
+    });
+    const fs::path directory = context_.output / "model";
+    fs::create_directories(directory);
+    write_quantized(model_, tensors, plan_.modules, checkpoint, directory);
+    report(checkpoint);
+    auto& checks = context_.report.checks;
+    checks.push_back(check_emitted(model_, tensors, plan_.modules, checkpoint, directory));
+    if (windows_.window == 0) return;
+    const int64_t count = std::min(kProbeWindows, windows_.count());
+    checks.push_back(
+        probe_emitted(model_, directory,
+                      std::span(windows_.ids).first(static_cast<size_t>(count * windows_.window)),
+                      windows_.window, options_.max_kl));
+  }
+
+ private:
+  DType own_dtype() const {
+    return std::get<DenseTensor>(model_.weights->load(spec_.blocks.front().attention.o.weight))
+        .dtype;
+  }
+
+  DType scale_dtype() const {
+    if (options_.scale_dtype != "auto") return *dtype_from_torch_name(options_.scale_dtype);
+    return own_dtype() == DType::bf16 ? DType::bf16 : DType::f16;
+  }
+
+  void load_data() {
+    const DataSpec& data = *context_.recipe.find_data(options_.data);
+    const bool ids =
+        data.format == "ids" || (data.format.empty() && data.path.extension() == ".safetensors");
+    const auto tokenizer = ids ? nullptr : Tokenizer::load(context_.input);
+    const int64_t window = data.length.value_or(std::min<int64_t>(512, spec_.max_positions));
+    windows_ = evaluation_windows(data, tokenizer.get(), window, spec_.vocab, context_.seed);
+  }
+
+  std::string fingerprint() const {
+    return sha256(dump_options(options_).dump() + windows_.facts.sha256 + ATTAR_VERSION +
+                  model_.config.dump() + model_.path.string());
+  }
+
+  /// Layers of one block (−1: the head) by the input they share, in execution order.
+  std::vector<std::vector<const QuantModule*>> by_input(int64_t block) const {
+    std::map<std::string, std::string> leaders;
+    if (block >= 0) leaders = input_leaders(spec_.blocks[static_cast<size_t>(block)]);
+    std::vector<std::vector<const QuantModule*>> result;
+    std::string last;
+    for (const QuantModule& module : plan_.modules) {
+      if (module.block != block) continue;
+      const std::string leader = block >= 0 ? leaders.at(module.name) : module.name;
+      if (result.empty() || leader != last) result.emplace_back();
+      last = leader;
+      result.back().push_back(&module);
+    }
+    return result;
+  }
+
+  QuantizeCheckpoint quantize_all() {
+    QuantizeCheckpoint checkpoint(context_.scratch, fingerprint());
+    const auto blocks = static_cast<int64_t>(spec_.blocks.size());
+    Progress progress("quantize", blocks, "blocks");
+    if (calibrates(options_)) restore(checkpoint);
+    auto saved = std::chrono::steady_clock::now();
+    for (int64_t block = checkpoint.finished(); block < blocks; ++block) {
+      progress.update(block);
+      QuantizedModules part;
+      if (calibrates(options_))
+        calibrate_block(block, part);
+      else
+        for (const auto& modules : by_input(block))
+          quantize_modules(modules, nullptr, *model_.weights, options_, part);
+      checkpoint.commit(part);
+      if (!calibrates(options_)) continue;
+      advance(block, part);
+      const auto now = std::chrono::steady_clock::now();
+      if (std::chrono::duration<double>(now - saved).count() < options_.checkpoint_seconds)
+        continue;
+      save(checkpoint, block + 1);
+      saved = now;
+    }
+    progress.update(blocks);
+    if (checkpoint.finished() == blocks && options_.lm_head == "quantize")
+      quantize_head(checkpoint);
+    return checkpoint;
+  }
+
+  /// Brings the activations to the first block that is not finished.
+  void restore(const QuantizeCheckpoint& checkpoint) {
+    int64_t block = 0;
+    const bool exact = options_.correction > 0;
+    if (auto saved = checkpoint.saved()) {
+      block = saved->block;
+      if (exact)
+        exact_ = std::make_unique<HiddenStream>(spec_, std::move(saved->exact), windows_.window);
+      stream_ = std::make_unique<HiddenStream>(spec_, std::move(saved->hidden), windows_.window);
+    } else {
+      stream_ =
+          std::make_unique<HiddenStream>(spec_, *model_.weights, windows_.ids, windows_.window);
+      if (exact) exact_ = std::make_unique<HiddenStream>(*stream_);
+    }
+    const auto blocks = static_cast<int64_t>(spec_.blocks.size());
+    if (checkpoint.finished() > 0)
+      say(fmt::format("quantize: {} of {} blocks were finished earlier",
+                      std::min(blocks, checkpoint.finished()), blocks));
+    for (; block < std::min(blocks, checkpoint.finished()); ++block)
+      advance(block, checkpoint.load(block, plan_.modules));
+  }
+
+  void save(QuantizeCheckpoint& checkpoint, int64_t block) const {
+    checkpoint.save({block, stream_->hidden(), exact_ ? exact_->hidden() : std::vector<float>{}});
+  }
+
+  static std::map<std::string, Weight> as_weights(const QuantizedModules& part) {
+    return {part.matrices.begin(), part.matrices.end()};
+  }
+
+  void calibrate_block(int64_t block, QuantizedModules& part) {
+    const auto groups = by_input(block);
+    const auto leaders = input_leaders(spec_.blocks[static_cast<size_t>(block)]);
+    const Block original(spec_, block, *model_.weights);
+    const ExactPath exact{exact_.get(), &original};
+    const size_t step = options_.true_sequential ? 1 : groups.size();
+    for (size_t first = 0; first < groups.size(); first += step) {
+      const size_t last = std::min(groups.size(), first + step);
+      std::set<std::string> wanted;
+      for (size_t i = first; i < last; ++i) wanted.insert(leaders.at(groups[i].front()->name));
+      auto moments = collect_moments(
+          *stream_, first == 0 ? original : Block(spec_, block, *model_.weights, as_weights(part)),
+          block, wanted, exact);
+      for (size_t i = first; i < last; ++i) {
+        const auto mine = moments.find(leaders.at(groups[i].front()->name));
+        quantize_modules(groups[i], &mine->second, *model_.weights, options_, part);
+        moments.erase(mine);
+      }
+    }
+  }
+
+  /// Takes the activations through a finished block.
+  void advance(int64_t block, const QuantizedModules& part) {
+    const auto blocks = static_cast<int64_t>(spec_.blocks.size());
+    if (block + 1 == blocks && options_.lm_head == "keep") return;  // nobody reads what comes after
+    const bool propagate = options_.propagate_error;
+    stream_->pass(Block(spec_, block, *model_.weights,
+                        propagate ? as_weights(part) : std::map<std::string, Weight>{}),
+                  block);
+    if (exact_) exact_->pass(Block(spec_, block, *model_.weights), block);
+  }
+
+  void quantize_head(QuantizeCheckpoint& checkpoint) const {
+    QuantizedModules part;
+    InputMoments moments;
+    if (calibrates(options_)) {
+      const OutputHead head(spec_, *model_.weights);
+      moments.size = spec_.hidden;
+      for (int64_t w = 0; w < stream_->windows(); ++w)
+        moments.add(head.normalized(stream_->window(w), windows_.window).data(), windows_.window);
+    }
+    for (const auto& modules : by_input(-1))
+      quantize_modules(modules, calibrates(options_) ? &moments : nullptr, *model_.weights,
+                       options_, part);
+    checkpoint.commit(part);
+  }
+
+  void report(const QuantizeCheckpoint& checkpoint) const {
+    StageReport& report = context_.report;
+    report.fallbacks = plan_.fallbacks;
+    for (int64_t i = 0; i < checkpoint.finished(); ++i) {
+      const QuantizedModules part = checkpoint.load(i, plan_.modules);
+      for (const auto& row : part.rows) report.layers.push_back(row);
+      report.fallbacks.insert(report.fallbacks.end(), part.fallbacks.begin(), part.fallbacks.end());
+    }
+    double bits = 0, weights = 0;
+    for (const QuantModule& module : plan_.modules) {
+      const auto count = static_cast<double>(module.linear.out * module.linear.in);
+      bits += bits_per_weight(module.layout, module.linear.in) * count;
+      weights += count;
+    }
+    report.facts["scheme"] = options_.scheme;
+    report.facts["layers"] = plan_.modules.size();
+    report.facts["scale_dtype"] = torch_dtype_name(plan_.modules.front().layout.scale_dtype);
+    report.facts["bits_per_quantized_weight"] = bits / weights;
+    if (!plan_.notes.empty()) report.facts["notes"] = plan_.notes;
+    if (windows_.window == 0) {
+      report.facts["calibration"] = "none: no data, so no probe either";
+      return;
+    }
+    const DataFacts& facts = windows_.facts;
+    report.facts["calibration"] = {{"source", facts.source},
+                                   {"windows", windows_.count()},
+                                   {"window", windows_.window},
+                                   {"tokens", static_cast<int64_t>(windows_.ids.size())},
+                                   {"dropped_tokens", facts.dropped_tokens},
+                                   {"bos_added", facts.bos_added},
+                                   {"sha256", facts.sha256}};
+  }
+
+  StageContext& context_;
+  QuantizeOptions options_;
+  ModelDirectory model_;
+  ModelSpec spec_;
+  QuantPlan plan_;
+  TokenWindows windows_;
+  std::unique_ptr<HiddenStream> stream_, exact_;
+};
+
+void run(StageContext& context) {
+  QuantizeRun(context).run();
+}
+
+}  // namespace
+
+StageType quantize_stage() {
+  StageType type;
+  type.name = "quantize";
+  type.summary = "rounds weights to integers: GPTQ or round-to-nearest, block by block";
+  type.describe = describe_options<QuantizeOptions>;
+  type.resolve = resolve;
+  type.references = references;
+  type.estimate = estimate_quantize;
+  type.run = run;
+  return type;
+}
+
+}  // namespace attar
