@@ -22,7 +22,7 @@ class ConfigReader {
   /// Present and not null.
   bool has(const char* key) const { return find(key) != nullptr; }
 
-  /// A required integer in [1, 2^40].
+  /// A required integer in [1, 2^31].
   int64_t size(const char* key) const;
   /// The same, or nothing when absent or null.
   std::optional<int64_t> optional_size(const char* key) const;

@@ -57,6 +57,25 @@ void read_heads(const ConfigReader& config, Decoder& decoder, int64_t default_he
                                                decoder.head_dim));
 }
 
+/// Far above any model, and low enough that the number of parameters fits 64 bits.
+void check_limits(const ConfigReader& config, const Decoder& decoder) {
+  constexpr int64_t kLayers = 10'000, kWidth = int64_t{1} << 22;
+  if (decoder.layers > kLayers)
+    throw config.error("num_hidden_layers",
+                       fmt::format("{} layers; the limit is {}", decoder.layers, kLayers));
+  for (const auto& [key, width] :
+       {std::pair("hidden_size", decoder.hidden), std::pair("intermediate_size", decoder.ffn),
+        std::pair("head_dim", decoder.heads * decoder.head_dim)})
+    if (width > kWidth)
+      throw config.error(key, fmt::format("a width of {}; the limit is {}", width, kWidth));
+}
+
+float read_norm_eps(const ConfigReader& config) {
+  const double eps = config.optional_positive("rms_norm_eps").value_or(1e-6);
+  if (eps > 1) throw config.error("rms_norm_eps", fmt::format("{} is not small", eps));
+  return static_cast<float>(eps);
+}
+
 NormSpec rms(const std::string& weight, float eps) {
   return {NormKind::rms, eps, weight, {}, 0};
 }
@@ -107,13 +126,10 @@ Decoder read_decoder(const ConfigReader& config, std::string family, bool defaul
   d.hidden = config.size("hidden_size");
   d.ffn = config.size("intermediate_size");
   d.layers = config.size("num_hidden_layers");
-  constexpr int64_t kMostLayers = 10'000;
-  if (d.layers > kMostLayers)
-    throw config.error("num_hidden_layers",
-                       fmt::format("{} layers; the limit is {}", d.layers, kMostLayers));
   read_heads(config, d, default_head_dim);
+  check_limits(config, d);
   d.max_positions = config.size("max_position_embeddings");
-  d.norm_eps = static_cast<float>(config.optional_positive("rms_norm_eps").value_or(1e-6));
+  d.norm_eps = read_norm_eps(config);
   d.activation = read_activation(config);
   d.tied = config.flag("tie_word_embeddings", default_tied);
   read_special_ids(config, d);
