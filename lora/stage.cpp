@@ -5,6 +5,7 @@
 
 #include "compress/architecture/family.h"
 #include "compress/training/estimate.h"
+#include "lora/merge.h"
 #include "lora/options.h"
 #include "lora/targets.h"
 
@@ -35,7 +36,7 @@ void lora_references(const Node& node, std::vector<std::string>& data, std::vect
 void merge_references(const Node& node, std::vector<std::string>&,
                       std::vector<std::string>& stages) {
   const std::string adapter = parsed<MergeOptions>(node).adapter;
-  if (!adapter.empty() && adapter.find('/') == std::string::npos) stages.push_back(adapter);
+  if (!adapter.empty() && !lora::is_path(adapter)) stages.push_back(adapter);
 }
 
 StageEstimate lora_estimate(const StageSpec& stage, const Recipe& recipe,
@@ -95,7 +96,7 @@ StageType merge_stage() {
           .resolve = resolve_options<MergeOptions>,
           .references = merge_references,
           .estimate = merge_estimate,
-          .run = nullptr};
+          .run = lora::run_merge};
 }
 
 }  // namespace attar
