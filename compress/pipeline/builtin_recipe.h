@@ -13,8 +13,10 @@ namespace attar {
 
 inline constexpr std::string_view kQuickstart = "builtin:quickstart";
 
+namespace assets {
 /// recipes/quickstart.yaml as it was when the program was built.
 std::string_view quickstart_yaml();
+}  // namespace assets
 
 /// load_recipe for what a command line names: a file, or kQuickstart, whose relative paths are
 /// relative to the working directory.

@@ -1,14 +1,12 @@
 #include "compress/pipeline/cache.h"
 
-#include <fnmatch.h>
-
 #include <algorithm>
 #include <chrono>
-#include <sstream>
 
 #include "compress/base/error.h"
 #include "compress/base/files.h"
 #include "compress/base/hash.h"
+#include "compress/data/document_readers.h"
 
 namespace attar {
 namespace {
@@ -22,10 +20,9 @@ int64_t nanoseconds(fs::file_time_type time) {
 /// A file written this recently may change again within the resolution of its time stamp.
 constexpr int64_t kSettled = 2'000'000'000;
 
-bool any_glob_matches(const std::string& globs, const std::string& name) {
-  std::istringstream words(globs);
-  for (std::string glob; words >> glob;)
-    if (::fnmatch(glob.c_str(), name.c_str(), 0) == 0) return true;
+bool is_model_file(const fs::path& path) {
+  for (const char* extension : {".json", ".safetensors", ".model", ".jinja", ".txt"})
+    if (path.extension() == extension) return true;
   return false;
 }
 
@@ -83,19 +80,7 @@ void FileHashes::save() const {
 std::vector<fs::path> model_files(const fs::path& directory) {
   std::vector<fs::path> files;
   for (const auto& entry : fs::directory_iterator(directory))
-    if (entry.is_regular_file() &&
-        any_glob_matches("*.json *.safetensors *.model *.jinja *.txt", entry.path().filename()))
-      files.push_back(entry.path());
-  return sorted(std::move(files));
-}
-
-std::vector<fs::path> data_files(const DataSpec& data) {
-  if (!fs::is_directory(data.path)) return {data.path};
-  std::vector<fs::path> files;
-  for (const auto& entry : fs::recursive_directory_iterator(data.path))
-    if (entry.is_regular_file() &&
-        (data.include.empty() || any_glob_matches(data.include, entry.path().filename())))
-      files.push_back(entry.path());
+    if (entry.is_regular_file() && is_model_file(entry.path())) files.push_back(entry.path());
   return sorted(std::move(files));
 }
 

@@ -45,10 +45,6 @@ class FileHashes {
 /// The files of a model directory that decide what it is: configuration, weights, tokenizer.
 std::vector<std::filesystem::path> model_files(const std::filesystem::path& directory);
 
-/// The files behind a data entry, sorted: the one file, or those of a directory that `include`
-/// takes.
-std::vector<std::filesystem::path> data_files(const DataSpec& data);
-
 /// How a data entry is read: every field but where it lies.
 nlohmann::ordered_json describe_data(const DataSpec& data);
 

@@ -11,16 +11,13 @@
 #include "compress/base/nearest.h"
 #include "compress/base/process.h"
 #include "compress/data/dataset.h"
+#include "compress/data/document_readers.h"
 #include "compress/formats/safetensors.h"
 #include "compress/pipeline/run_directory.h"
 #include "compress/tokenizer/tokenizer.h"
 
 namespace attar {
 namespace {
-
-bool is_ids(const DataSpec& data) {
-  return data.format == "ids" || (data.format.empty() && data.path.extension() == ".safetensors");
-}
 
 /// Names of the data entries that `stages` and the evaluation read.
 std::set<std::string> used_data(const Recipe& recipe, const Toolbox& tools,
@@ -43,7 +40,7 @@ bool check_data(const Recipe& recipe, const std::set<std::string>& used) {
   for (const auto& name : used) {
     const DataSpec& data = *recipe.find_data(name);
     check_interrupted();
-    if (is_ids(data)) {
+    if (data_format(data) == "ids") {
       Safetensors::open(data.path).at("input_ids");
       continue;
     }

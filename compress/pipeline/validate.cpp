@@ -7,6 +7,7 @@
 
 #include "compress/base/error.h"
 #include "compress/base/nearest.h"
+#include "compress/data/document_readers.h"
 #include "compress/pipeline/cache.h"
 #include "compress/pipeline/gates.h"
 #include "compress/pipeline/runner.h"
@@ -33,13 +34,15 @@ void check_data(const DataSpec& data, Problems& problems) {
                  "relative paths are relative to the recipe file");
   } else if (::access(data.path.c_str(), R_OK) != 0) {
     problems.add("data file can't be read: " + data.path.string(), data.where);
-  } else if (fs::is_directory(data.path)) {
-    if (data_files(data).empty())
-      problems.add(
-          fmt::format("no file in {} matches include '{}'", data.path.string(), data.include),
-          data.where);
   } else if (fs::is_regular_file(data.path) && fs::file_size(data.path) == 0) {
     problems.add("data file is empty: " + data.path.string(), data.where);
+  } else {
+    try {
+      data_format(data);
+      data_files(data);
+    } catch (const Error& e) {
+      problems.add(e.what(), e.where(), e.hint());
+    }
   }
 }
 

@@ -112,7 +112,8 @@ TEST_F(ValidateTest, HumanBytes) {
 }
 
 TEST_F(ValidateTest, BuiltinRecipeIsTheShippedOne) {
-  EXPECT_EQ(quickstart_yaml(), slurp(fs::path(ATTAR_SOURCE_DIR) / "recipes" / "quickstart.yaml"));
+  EXPECT_EQ(assets::quickstart_yaml(),
+            slurp(fs::path(ATTAR_SOURCE_DIR) / "recipes" / "quickstart.yaml"));
   Problems problems;
   const Recipe r = load_named_recipe(std::string(kQuickstart), {}, {}, problems);
   EXPECT_TRUE(problems.empty());
