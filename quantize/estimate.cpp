@@ -6,19 +6,13 @@
 
 #include "compress/architecture/family.h"
 #include "compress/formats/compressed_tensors.h"
+#include "compress/pipeline/calibration.h"
 #include "quantize/emit.h"
 #include "quantize/modules.h"
 #include "quantize/options.h"
 
 namespace attar {
 namespace {
-
-DType config_dtype(const nlohmann::ordered_json& config) {
-  for (const char* key : {"dtype", "torch_dtype"})
-    if (config.contains(key) && config[key].is_string())
-      if (const auto dtype = dtype_from_torch_name(config[key].get<std::string>())) return *dtype;
-  return DType::f32;
-}
 
 uint64_t count_of(const std::vector<int64_t>& shape) {
   uint64_t count = 1;
@@ -56,7 +50,7 @@ StageEstimate estimate_quantize(const StageSpec& stage, const Recipe& recipe,
   const auto options = parse_options<QuantizeOptions>(stage.options, problems, kStageKeys);
   problems.throw_if_any();
   const ModelSpec spec = read_model_spec(input.config, stage.where);
-  const DType own = config_dtype(input.config);
+  const DType own = stored_dtype(input.config);
   const DType scale = options.scale_dtype != "auto" ? *dtype_from_torch_name(options.scale_dtype)
                       : own == DType::bf16          ? DType::bf16
                                                     : DType::f16;
@@ -85,10 +79,10 @@ StageEstimate estimate_quantize(const StageSpec& stage, const Recipe& recipe,
   const DataSpec* data = recipe.find_data(options.data);
   const bool calibrated =
       data != nullptr && (options.method == "gptq" || options.scale_search == "hessian");
-  const auto window = static_cast<uint64_t>(
-      data ? data->length.value_or(std::min<int64_t>(512, spec.max_positions)) : 0);
+  const auto window =
+      static_cast<uint64_t>(data ? calibration_window(*data, spec.max_positions) : 0);
   const uint64_t tokens =
-      calibrated ? window * static_cast<uint64_t>(data->samples.value_or(128)) : 0;
+      calibrated ? window * static_cast<uint64_t>(data->samples.value_or(kCalibrationWindows)) : 0;
   const uint64_t streams = options.correction > 0 ? 2 : 1;
   estimate.peak_bytes = block * 9 + tokens * static_cast<uint64_t>(spec.hidden) * 4 * streams;
   if (calibrated) estimate.peak_bytes += widest * widest * 32;

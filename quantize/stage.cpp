@@ -11,6 +11,7 @@
 #include "compress/base/error.h"
 #include "compress/base/hash.h"
 #include "compress/base/progress.h"
+#include "compress/pipeline/calibration.h"
 #include "compress/runtime/hidden_stream.h"
 #include "quantize/emit.h"
 #include "quantize/estimate.h"
@@ -66,7 +67,7 @@ class QuantizeRun {
                         fmt::format("tensor {} ({})", info.name, info.format),
                         "quantize the float model it came from");
     plan_ = plan_modules(spec_, options_, scale_dtype(), context.spec.where);
-    if (!options_.data.empty()) load_data();
+    if (!options_.data.empty()) windows_ = calibration_windows(context, options_.data, spec_);
   }
 
   void run() {
@@ -99,15 +100,6 @@ class QuantizeRun {
   DType scale_dtype() const {
     if (options_.scale_dtype != "auto") return *dtype_from_torch_name(options_.scale_dtype);
     return own_dtype() == DType::bf16 ? DType::bf16 : DType::f16;
-  }
-
-  void load_data() {
-    const DataSpec& data = *context_.recipe.find_data(options_.data);
-    const bool ids =
-        data.format == "ids" || (data.format.empty() && data.path.extension() == ".safetensors");
-    const auto tokenizer = ids ? nullptr : Tokenizer::load(context_.input);
-    const int64_t window = data.length.value_or(std::min<int64_t>(512, spec_.max_positions));
-    windows_ = evaluation_windows(data, tokenizer.get(), window, spec_.vocab, context_.seed);
   }
 
   std::string fingerprint() const {
@@ -260,14 +252,7 @@ class QuantizeRun {
       report.facts["calibration"] = "none: no data, so no probe either";
       return;
     }
-    const DataFacts& facts = windows_.facts;
-    report.facts["calibration"] = {{"source", facts.source},
-                                   {"windows", windows_.count()},
-                                   {"window", windows_.window},
-                                   {"tokens", static_cast<int64_t>(windows_.ids.size())},
-                                   {"dropped_tokens", facts.dropped_tokens},
-                                   {"bos_added", facts.bos_added},
-                                   {"sha256", facts.sha256}};
+    report.facts["calibration"] = calibration_facts(windows_);
   }
 
   StageContext& context_;

@@ -1,0 +1,29 @@
+// Calibration data as stages that stream blocks need it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "compress/architecture/model_spec.h"
+#include "compress/pipeline/stage.h"
+
+namespace attar {
+
+/// How many ids a window of this entry has when it doesn't say: 512, or the model's maximum.
+int64_t calibration_window(const DataSpec& data, int64_t max_positions);
+
+/// How many windows the entry gives at most when it doesn't say.
+inline constexpr int64_t kCalibrationWindows = 128;
+
+/// The windows of data entry `name` for the stage's input model, tokenized with its tokenizer
+/// unless they are ids.
+TokenWindows calibration_windows(const StageContext& context, const std::string& name,
+                                 const ModelSpec& spec);
+
+/// What a report says about them.
+nlohmann::ordered_json calibration_facts(const TokenWindows& windows);
+
+/// The float type that a config.json says the weights have; float32 when it says nothing.
+DType stored_dtype(const nlohmann::ordered_json& config);
+
+}  // namespace attar
