@@ -1,0 +1,121 @@
+#include "eval/measurement.h"
+
+#include <fmt/format.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "compress/base/error.h"
+#include "compress/base/files.h"
+#include "compress/base/process.h"
+#include "compress/base/threads.h"
+#include "compress/kernels/matmul.h"
+#include "compress/runtime/speed.h"
+
+extern char** environ;
+
+namespace attar::eval {
+namespace {
+
+constexpr int kRepetitions = 3;
+
+/// Runs a program; returns what it wrote to standard output. Throws failure unless it ends with 0.
+std::string output_of(std::vector<std::string> words) {
+  std::vector<char*> argv;
+  for (auto& word : words) argv.push_back(word.data());
+  argv.push_back(nullptr);
+  int ends[2];
+  if (::pipe(ends) != 0) throw failure("cannot open a pipe", words[0]);
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
+  posix_spawn_file_actions_addclose(&actions, ends[0]);
+  posix_spawn_file_actions_addclose(&actions, ends[1]);
+  pid_t child = 0;
+  const int error = ::posix_spawn(&child, argv[0], &actions, nullptr, argv.data(), environ);
+  posix_spawn_file_actions_destroy(&actions);
+  ::close(ends[1]);
+  std::string text;
+  char buffer[4096];
+  for (ssize_t got; error == 0;) {
+    got = ::read(ends[0], buffer, sizeof buffer);
+    if (got > 0) text.append(buffer, static_cast<size_t>(got));
+    if (got == 0 || (got < 0 && errno != EINTR)) break;
+  }
+  ::close(ends[0]);
+  int status = 0;
+  while (error == 0 && ::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  check_interrupted();
+  if (error != 0 || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
+    throw failure("the process that measures speed and memory failed",
+                  fmt::format("{}", fmt::join(words, " ")),
+                  "run this command by itself to see why");
+  return text;
+}
+
+Measurement measure_here(const std::filesystem::path& path, const SpeedOptions& options) {
+  reset_peak_rss();
+  const auto model = RuntimeModel::load(ModelDirectory::open(path));
+  const Speed speed = measure_speed(model, options);
+  Measurement m;
+  m.prefill_tokens_per_s = speed.prefill_tokens_per_s.median;
+  m.decode_tokens_per_s = speed.decode_tokens_per_s.median;
+  m.peak_rss_bytes = peak_rss_bytes();
+  m.method = "in the evaluating process: memory includes what it held before";
+  return m;
+}
+
+Measurement measure_beside(const std::filesystem::path& program, const std::filesystem::path& path,
+                           const SpeedOptions& options) {
+  const std::string text =
+      output_of({program.string(), "bench", "model", path.string(), "--prompt",
+                 std::to_string(options.prompt), "--generate", std::to_string(options.generate),
+                 "--repetitions", std::to_string(options.repetitions), "--threads",
+                 std::to_string(thread_count()), "--quiet", "--json"});
+  const auto json = nlohmann::json::parse(text, nullptr, false);
+  Measurement m;
+  try {
+    m.prefill_tokens_per_s = json.at("prefill_tokens_per_s");
+    m.decode_tokens_per_s = json.at("decode_tokens_per_s");
+    m.peak_rss_bytes = json.at("peak_rss_bytes");
+  } catch (const nlohmann::json::exception& e) {
+    throw failure(std::string("cannot read what `attar bench model` printed: ") + e.what(),
+                  program.string(), "is it of the same version as this program?");
+  }
+  m.method = "in a fresh process: attar bench model";
+  return m;
+}
+
+}  // namespace
+
+Measurement measure_model(const std::filesystem::path& path, int64_t max_positions) {
+  SpeedOptions options;
+  options.prompt = std::clamp<int64_t>(max_positions * 3 / 4, 1, 512);
+  options.generate = std::clamp<int64_t>(max_positions - options.prompt, 1, 64);
+  options.repetitions = kRepetitions;
+  const auto program = executable_directory() / "attar";
+  Measurement m = std::filesystem::exists(program) ? measure_beside(program, path, options)
+                                                   : measure_here(path, options);
+  m.prompt = options.prompt;
+  m.generate = options.generate;
+  m.repetitions = options.repetitions;
+  m.threads = thread_count();
+  m.kernel = kernel_name();
+  return m;
+}
+
+nlohmann::ordered_json describe(const Measurement& m) {
+  return {{"method", m.method},
+          {"prompt_tokens", m.prompt},
+          {"generated_tokens", m.generate},
+          {"repetitions", m.repetitions},
+          {"batch", 1},
+          {"threads", m.threads},
+          {"kernel", m.kernel}};
+}
+
+}  // namespace attar::eval

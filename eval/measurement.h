@@ -1,0 +1,28 @@
+// Speed and memory of one model, measured alone: in a fresh process (`attar bench model`), so that
+// neither another model's memory nor a warm cache of this process counts.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+
+namespace attar::eval {
+
+struct Measurement {
+  double prefill_tokens_per_s = 0, decode_tokens_per_s = 0;  // medians
+  uint64_t peak_rss_bytes = 0;
+  int64_t prompt = 0, generate = 0, repetitions = 0;
+  int threads = 0;
+  std::string kernel, method;  // method: which process
+};
+
+/// Runs the `attar` beside this program on the model. Where there is none (attar as a library),
+/// measures in this process, which `method` says. `max_positions` bounds prompt and generated ids.
+/// Throws failure when the measurement fails.
+Measurement measure_model(const std::filesystem::path& model, int64_t max_positions);
+
+/// For a row's details.
+nlohmann::ordered_json describe(const Measurement& measurement);
+
+}  // namespace attar::eval

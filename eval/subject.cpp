@@ -1,0 +1,78 @@
+#include "eval/subject.h"
+
+#include <fmt/format.h>
+
+#include "compress/architecture/family.h"
+#include "compress/base/error.h"
+#include "compress/base/files.h"
+
+namespace attar::eval {
+namespace {
+
+bool is_dense(const std::string& format) {
+  return format == "F32" || format == "F16" || format == "BF16";
+}
+
+ModelSize size_of(const ModelDirectory& directory) {
+  ModelSize size;
+  for (const auto& info : directory.weights->list()) {
+    int64_t count = 1;
+    for (const int64_t extent : info.shape) count *= extent;
+    size.parameters += count;
+    size.stored_bytes += info.bytes;
+    if (is_dense(info.format)) continue;
+    size.quantized_parameters += count;
+    size.quantized_bytes += info.bytes;
+  }
+  size.file_bytes = directory.weight_bytes;
+  size.directory_bytes = bytes_on_disk(directory.path);
+  return size;
+}
+
+}  // namespace
+
+uint64_t Subject::memory_estimate() const {
+  const auto dense = static_cast<uint64_t>(size.parameters - size.quantized_parameters);
+  return 4 * dense + size.quantized_bytes + size.quantized_bytes / 4;
+}
+
+Subject open_subject(const EvaluationModel& model, bool text) {
+  Subject subject;
+  subject.name = model.name;
+  subject.directory = ModelDirectory::open(model.directory);
+  const std::string where = (model.directory / "config.json").string();
+  subject.spec = read_model_spec(subject.directory.config, where);
+  subject.size = size_of(subject.directory);
+  try {
+    subject.tokenizer = Tokenizer::load(model.directory);
+    subject.tokenizer_note = subject.tokenizer->hash();
+  } catch (const Error& e) {
+    if (text) throw;
+    subject.tokenizer_note = std::string("none: ") + e.what();
+  }
+  if (subject.tokenizer && subject.tokenizer->vocab_size() > subject.spec.vocab)
+    throw bad_input(fmt::format("the tokenizer has {} tokens, the model's embedding {} rows",
+                                subject.tokenizer->vocab_size(), subject.spec.vocab),
+                    model.directory.string(), "the tokenizer files belong to another model");
+  return subject;
+}
+
+void require_comparable(const Subject& model, const Subject& reference) {
+  const std::string hint =
+      "choose a reference of the same family, or metrics without kl, top1 and delta_p";
+  if (model.spec.vocab != reference.spec.vocab)
+    throw bad_input(
+        fmt::format("'{}' predicts {} ids and the reference '{}' {}: their distributions can't be "
+                    "compared",
+                    model.name, model.spec.vocab, reference.name, reference.spec.vocab),
+        model.directory.path.string(), hint);
+  if (model.tokenizer && reference.tokenizer &&
+      model.tokenizer->hash() != reference.tokenizer->hash())
+    throw bad_input(
+        fmt::format("'{}' and the reference '{}' have different tokenizers: their distributions "
+                    "can't be compared",
+                    model.name, reference.name),
+        model.directory.path.string(), hint);
+}
+
+}  // namespace attar::eval

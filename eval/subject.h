@@ -1,0 +1,34 @@
+// A model as an evaluation sees it before its weights are loaded.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "compress/architecture/model_spec.h"
+#include "compress/formats/weights.h"
+#include "compress/pipeline/evaluation.h"
+#include "compress/tokenizer/tokenizer.h"
+#include "eval/metric.h"
+
+namespace attar::eval {
+
+struct Subject {
+  std::string name;
+  ModelDirectory directory;
+  ModelSpec spec;
+  ModelSize size;
+  std::shared_ptr<const Tokenizer> tokenizer;  // null: none, or not needed and not readable
+  std::string tokenizer_note;                  // its hash, or why there is none
+
+  uint64_t memory_estimate() const;  // of the loaded model, bytes
+};
+
+/// Reads configuration, headers and tokenizer. With `text`, a tokenizer that is missing or can't be
+/// read is bad_input; for ready-made ids it is a note.
+Subject open_subject(const EvaluationModel& model, bool text);
+
+/// bad_input unless KL and top-1 of `model` to `reference` mean something: the same vocabulary.
+void require_comparable(const Subject& model, const Subject& reference);
+
+}  // namespace attar::eval
