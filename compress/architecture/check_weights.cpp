@@ -102,10 +102,10 @@ std::vector<std::string> check_weights(const ModelSpec& spec, const WeightSource
   for (const WeightInfo& info : weights.list()) {
     if (expected.contains(info.name)) continue;
     if (is_recomputed(info.name)) {
-      passed_over.push_back(info.name + " (follows from the configuration)");
+      passed_over.push_back("passed over " + info.name + ": it follows from the configuration");
     } else if (spec.tied && info.name == "lm_head.weight") {
       if (same_values(weights, info.name, spec.embedding))
-        passed_over.push_back(info.name + " (equals the tied embedding)");
+        passed_over.push_back("passed over " + info.name + ": it equals the tied embedding");
       else
         problems.push_back(
             "tie_word_embeddings is true, but lm_head.weight differs from the embedding");

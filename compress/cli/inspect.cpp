@@ -81,7 +81,7 @@ void add_architecture(const ModelDirectory& model, Json& json) {
     json["max_positions"] = spec.max_positions;
     json["tied_head"] = spec.tied;
     const auto passed_over = check_weights(spec, *model.weights, where);
-    if (!passed_over.empty()) json["passed_over"] = passed_over;
+    if (!passed_over.empty()) json["notes"] = passed_over;
   } catch (const Error& error) {
     json["problem"] = fmt::format("{} ({})", error.what(), error.where());
   }

@@ -91,8 +91,9 @@ TEST(CheckWeights, PassesOverWhatSaysNothingNew) {
   const auto passed_over = check_weights(golden_spec("llama_tied"), weights, "model");
   EXPECT_EQ(passed_over,
             (std::vector<std::string>{
-                "lm_head.weight (equals the tied embedding)",
-                "model.layers.0.self_attn.rotary_emb.inv_freq (follows from the configuration)"}));
+                "passed over lm_head.weight: it equals the tied embedding",
+                "passed over model.layers.0.self_attn.rotary_emb.inv_freq: it follows from the "
+                "configuration"}));
 
   ChangedWeights other("llama_tied");
   other.alias("lm_head.weight", "model.norm.weight");
