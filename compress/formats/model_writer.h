@@ -27,8 +27,10 @@ struct TensorPlan {
 /// order.
 class ModelWriter {
  public:
-  /// `config` is written as it is, plus `quantization_config` when a tensor is quantized; side
-  /// files are copied from `side_files_from` unless that is empty.
+  /// `config` is written as it is, but for two things that the tensors decide: quantization_config
+  /// (with every dense linear layer and a tied head in its ignore list), and dtype or torch_dtype,
+  /// where present and all dense tensors have one type. Side files are copied from
+  /// `side_files_from` unless that is empty.
   ModelWriter(fs::path directory, nlohmann::ordered_json config, std::vector<TensorPlan> tensors,
               const fs::path& side_files_from);
   ~ModelWriter();
