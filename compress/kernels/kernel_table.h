@@ -51,6 +51,8 @@ inline constexpr int64_t kMostSegment = 128;
 /// A segment whose largest magnitude is below this becomes zeros (127 / magnitude would overflow).
 inline constexpr float kTiny = 1e-30f;
 
+inline constexpr int64_t kFusedProbe = 12 * kPanel, kInt8Probe = 8 * 8 * kPanel;
+
 struct KernelTable {
   const char* name;
 
@@ -89,6 +91,15 @@ struct KernelTable {
 
   /// y += a · x, fused.
   void (*axpy)(float a, const float* x, float* y, int64_t n);
+
+  // Ceilings, for benchmarks. Each returns a sum that keeps its work from being optimized away.
+
+  /// Reads n floats (a multiple of 1024) with software prefetch.
+  float (*read_probe)(const float* x, int64_t n);
+  /// `rounds` · kFusedProbe fused multiply-adds in registers.
+  float (*fused_probe)(int64_t rounds);
+  /// `rounds` · kInt8Probe integer multiply-adds in registers.
+  float (*int8_probe)(int64_t rounds);
 };
 
 /// The table in use: the best that this processor has, or the one that ATTAR_CPU names. Throws

@@ -1,0 +1,143 @@
+// attar bench: how fast the kernels and a model are on this machine.
+#include <fmt/format.h>
+
+#include "compress/base/error.h"
+#include "compress/base/process.h"
+#include "compress/base/progress.h"
+#include "compress/base/threads.h"
+#include "compress/cli/command.h"
+#include "compress/formats/weights.h"
+#include "compress/kernels/benchmark.h"
+#include "compress/runtime/speed.h"
+
+namespace attar::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json to_json(const KernelSpeed& row) {
+  return {{"format", row.format},
+          {"group", row.group},
+          {"activations", row.activations},
+          {"m", row.m},
+          {"k", row.k},
+          {"n", row.n},
+          {"threads", row.threads},
+          {"isa", row.isa},
+          {"value", row.value},
+          {"unit", row.unit},
+          {"ceiling", row.ceiling},
+          {"fraction", row.fraction}};
+}
+
+void bench_kernels(const KernelBenchmark& options, bool json) {
+  Json rows = Json::array();
+  if (!json)
+    fmt::print("{:<8}{:>6}  {:<12}{:>6}{:>7}{:>7}{:>10} {:<8}{:>10}{:>10}\n", "format", "group",
+               "activations", "m", "k", "n", "value", "", "ceiling", "fraction");
+  benchmark_kernels(options, [&](const KernelSpeed& row) {
+    if (json) {
+      rows.push_back(to_json(row));
+      return;
+    }
+    fmt::print("{:<8}{:>6}  {:<12}{:>6}{:>7}{:>7}{:>10.1f} {:<8}{:>10.1f}{:>9.0f}%\n", row.format,
+               row.group, row.activations, row.m, row.k, row.n, row.value, row.unit, row.ceiling,
+               100 * row.fraction);
+    std::fflush(stdout);
+  });
+  if (json)
+    fmt::print("{}\n", rows.dump(2));
+  else
+    say(fmt::format("{} threads, {}", thread_count(), kernel_name()));
+}
+
+void bench_model(const std::string& path, const SpeedOptions& options,
+                 const RuntimeOptions& runtime, bool json) {
+  reset_peak_rss();
+  const auto model = RuntimeModel::load(ModelDirectory::open(path), runtime);
+  const Speed speed = measure_speed(model, options);
+  const Rate &prefill = speed.prefill_tokens_per_s, &decode = speed.decode_tokens_per_s;
+  if (json) {
+    const Json result = {
+        {"prefill_tokens_per_s", prefill.median},
+        {"decode_tokens_per_s", decode.median},
+        {"spread", std::max(prefill.spread, decode.spread)},
+        {"prefill_spread", prefill.spread},
+        {"decode_spread", decode.spread},
+        {"first_token_seconds", speed.first_token_seconds},
+        {"peak_rss_bytes", peak_rss_bytes()},
+        {"packed_bytes", model->bytes()},
+        {"prompt", options.prompt},
+        {"generate", options.generate},
+        {"repetitions", options.repetitions},
+        {"activations", runtime.activations == Activations::int8 ? "int8" : "exact"},
+        {"threads", thread_count()},
+        {"isa", kernel_name()},
+    };
+    fmt::print("{}\n", result.dump(2));
+    return;
+  }
+  fmt::print("prefill of {:>5}  {:>10.1f} tokens/s  ± {:.1f} %\n", options.prompt, prefill.median,
+             50 * prefill.spread);
+  fmt::print("decode of {:>6}  {:>10.1f} tokens/s  ± {:.1f} %\n", options.generate, decode.median,
+             50 * decode.spread);
+  fmt::print("first token      {:>10.1f} ms\n", 1e3 * speed.first_token_seconds);
+  fmt::print("packed weights   {:>10.1f} MB, peak memory {:.1f} MB\n",
+             1e-6 * static_cast<double>(model->bytes()),
+             1e-6 * static_cast<double>(peak_rss_bytes()));
+  say(fmt::format("{} threads, {}, median of {}", thread_count(), kernel_name(),
+                  options.repetitions));
+}
+
+int run(const Command& self, const std::vector<std::string>& args) {
+  po::options_description options("Options");
+  std::string what, model, activations;
+  KernelBenchmark kernel;
+  SpeedOptions speed;
+  options.add_options()                                                                        //
+      ("what", po::value(&what)->required(), "kernels or model")                               //
+      ("model", po::value(&model), "model: its directory")                                     //
+      ("prompt", po::value(&speed.prompt)->default_value(speed.prompt), "model: ids to read")  //
+      ("generate", po::value(&speed.generate)->default_value(speed.generate),
+       "model: ids to write after them")  //
+      ("activations", po::value(&activations)->default_value("exact"),
+       "model: how activations enter products with quantized weights, exact or int8")  //
+      ("repetitions", po::value<int>()->default_value(5),
+       "measurements, of which the median counts")                                     //
+      ("k", po::value(&kernel.k)->default_value(kernel.k), "kernels: input columns")   //
+      ("n", po::value(&kernel.n)->default_value(kernel.n), "kernels: output columns")  //
+      ("m", po::value<std::vector<int64_t>>()->multitoken(), "kernels: rows (1, 4 and 512)");
+  po::positional_options_description positional;
+  positional.add("what", 1).add("model", 1);
+  const auto parsed = parse(self, args, options, positional);
+  if (parsed.help_shown) return 0;
+  speed.repetitions = kernel.rounds = parsed.values["repetitions"].as<int>();
+  if (parsed.values.contains("m")) kernel.m = parsed.values["m"].as<std::vector<int64_t>>();
+  if (what == "kernels") {
+    if (!model.empty()) throw bad_input("bench kernels takes no model", model);
+    bench_kernels(kernel, parsed.json);
+  } else if (what == "model") {
+    if (model.empty())
+      throw bad_input("the model is missing", {}, "usage: attar bench model MODEL");
+    if (activations != "exact" && activations != "int8")
+      throw bad_input("unknown kind '" + activations + "'", "--activations", "known: exact, int8");
+    bench_model(model, speed, {activations == "int8" ? Activations::int8 : Activations::exact},
+                parsed.json);
+  } else {
+    throw bad_input("unknown benchmark '" + what + "'", {}, "known: kernels, model");
+  }
+  return 0;
+}
+
+}  // namespace
+
+Command bench_command() {
+  return {"bench", "kernels | model MODEL [options]",
+          "measures speed, beside what the machine can do at most",
+          "attar bench kernels\n"
+          "attar bench kernels --k 1024 --n 1024 --m 1 --threads 1 --json\n"
+          "attar bench model ./student --prompt 512 --generate 128",
+          run};
+}
+
+}  // namespace attar::cli
