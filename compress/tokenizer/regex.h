@@ -37,12 +37,13 @@ class Regex {
     /// `text` is well-formed UTF-8.
     template <class Found>
     void each(std::string_view text, Found&& found) {
-      Match match{0, 0};
+      Match match{kNowhere, kNowhere};
       for (size_t from = 0; next(text, from, match); from = match.end)
         found(match.begin, match.end);
     }
 
    private:
+    static constexpr size_t kNowhere = ~size_t{0};
     /// The first match at or after `from`; an empty one right at the end of the last does not
     /// count.
     bool next(std::string_view text, size_t from, Match& match);

@@ -21,7 +21,9 @@ std::string StreamDecoder::push(int32_t id) {
   ids_.push_back(id);
   const std::string text = tokenizer_->decode(ids_, skip_special_);
   size_t certain = text.size();
-  if (is_byte_token(tokenizer_->token(id)))
+  if (!skip_special_ || !tokenizer_->is_special(id))
+    in_bytes_ = is_byte_token(tokenizer_->token(id));
+  if (in_bytes_)
     certain = printed_;
   else if (text.ends_with(kReplacementCharacter))
     certain -= kReplacementCharacter.size();
@@ -47,6 +49,7 @@ std::string StreamDecoder::finish() {
   std::string rest = text.size() > printed_ ? text.substr(printed_) : "";
   ids_.clear();
   printed_ = 0;
+  in_bytes_ = false;
   return rest;
 }
 

@@ -59,6 +59,7 @@ class StreamDecoder {
   bool skip_special_;
   std::vector<int32_t> ids_;
   size_t printed_ = 0;
+  bool in_bytes_ = false;  // the last token that counts is a byte
 };
 
 }  // namespace attar
