@@ -333,4 +333,8 @@ std::vector<EvaluationRow> evaluate(const EvaluationRequest& request) {
   return Evaluation(request).run();
 }
 
+bool needs_data(const EvaluationRequest& request) {
+  return choose(request).needs_tokens();
+}
+
 }  // namespace attar::eval

@@ -19,4 +19,7 @@ namespace attar::eval {
 /// logits that are not finite.
 std::vector<EvaluationRow> evaluate(const EvaluationRequest& request);
 
+/// True when a metric asked for reads `request.data`. Throws bad_input like evaluate().
+bool needs_data(const EvaluationRequest& request);
+
 }  // namespace attar::eval

@@ -16,10 +16,10 @@
 namespace attar::cli {
 
 std::span<const Command> commands() {
-  static const std::array rows = {run_command(),      validate_command(), plan_command(),
-                                  generate_command(), logits_command(),   bench_command(),
-                                  inspect_command(),  verify_command(),   list_command(),
-                                  schema_command(),   doctor_command()};
+  static const std::array rows = {
+      run_command(),     validate_command(), plan_command(),  generate_command(), eval_command(),
+      compare_command(), logits_command(),   bench_command(), inspect_command(),  verify_command(),
+      list_command(),    schema_command(),   doctor_command()};
   return rows;
 }
 

@@ -4,6 +4,7 @@
 #include "compress/cli/command.h"
 #include "compress/cli/training.h"
 #include "distill/stage.h"
+#include "eval/evaluate.h"
 #include "lora/stage.h"
 #include "quantize/stage.h"
 
@@ -29,6 +30,12 @@ const Toolbox& toolbox() {
   static const Toolbox tools = [] {
     Toolbox box;
     box.stages = stages;
+    for (const auto& metric : eval::metrics()) {
+      box.metrics.emplace_back(metric.name);
+      for (const auto& row : metric.rows)
+        if (row != metric.name) box.metrics.emplace_back(row);
+    }
+    box.evaluate = eval::evaluate;
     return box;
   }();
   return tools;

@@ -5,6 +5,7 @@
 #include "compress/architecture/family.h"
 #include "compress/cli/command.h"
 #include "distill/losses.h"
+#include "eval/metric.h"
 #include "prune/criteria.h"
 #include "quantize/schemes.h"
 
@@ -35,6 +36,9 @@ std::vector<TableRow> criterion_rows() {
 std::vector<TableRow> loss_rows() {
   return names_and_summaries(distill::losses());
 }
+std::vector<TableRow> metric_rows() {
+  return names_and_summaries(eval::metrics());
+}
 std::vector<TableRow> architecture_rows() {
   return names_and_summaries(families());
 }
@@ -59,6 +63,7 @@ std::span<const Table> tables() {
       Table{"schemes", "how quantized weights are kept (quantize: scheme)", scheme_rows},
       Table{"losses", "what distillation minimizes (distill: loss)", loss_rows},
       Table{"criteria", "what tells important units from others (prune)", criterion_rows},
+      Table{"metrics", "what an evaluation measures", metric_rows},
       Table{"architectures", "model families that are read", architecture_rows},
       Table{"formats", "files that are read and written", format_rows},
   };

@@ -91,14 +91,18 @@ std::string sentence(const Model& model, const Model& reference) {
 
 /// The interval to draw: that of the paired difference from the reference where it was measured,
 /// for it is what tells two points of the chart apart.
-void add_interval(const EvaluationRow& row, const Model* reference, Point& point) {
-  const auto base = reference ? reference->value(row.metric) : std::nullopt;
-  const auto& d = row.details;
-  if (base && d.is_object() && d.contains("paired") && d["paired"].is_object() &&
-      d["paired"].contains("ratio_ci_low") && d["paired"]["ratio_ci_low"].is_number() &&
-      d["paired"].contains("ratio_ci_high") && d["paired"]["ratio_ci_high"].is_number()) {
-    point.y_low = *base * d["paired"]["ratio_ci_low"].get<double>();
-    point.y_high = *base * d["paired"]["ratio_ci_high"].get<double>();
+void add_interval(const EvaluationRow& row, Point& point) {
+  const auto number = [&](const char* key) -> std::optional<double> {
+    const auto& d = row.details;
+    if (!d.is_object() || !d.contains("paired") || !d["paired"].is_object()) return std::nullopt;
+    const auto found = d["paired"].find(key);
+    return found != d["paired"].end() && found->is_number() ? std::optional(found->get<double>())
+                                                            : std::nullopt;
+  };
+  const auto ratio = number("ratio"), low = number("ratio_ci_low"), high = number("ratio_ci_high");
+  if (ratio && low && high && *ratio > 0) {
+    point.y_low = row.value / *ratio * *low;
+    point.y_high = row.value / *ratio * *high;
   } else if (!point.is_reference && row.ci_low && row.ci_high) {
     point.y_low = row.ci_low;
     point.y_high = row.ci_high;
@@ -107,7 +111,6 @@ void add_interval(const EvaluationRow& row, const Model* reference, Point& point
 
 std::vector<Point> points_of(const std::vector<Model>& models, const std::string& metric) {
   std::vector<Point> points;
-  const Model* reference = reference_model(models);
   for (const auto& model : models) {
     const auto size = model.value("model_bytes"), y = model.value(metric);
     if (!size || !y || *size <= 0) continue;
@@ -120,7 +123,7 @@ std::vector<Point> points_of(const std::vector<Model>& models, const std::string
     for (const char* fact : {"bits_per_weight", "perplexity", "kl_mean", "top1_agreement"})
       if (const EvaluationRow* row = model.find(fact))
         point.tip += fmt::format("\n{} {}", fact, format_value(row->value, row->unit));
-    add_interval(*model.find(metric), reference, point);
+    add_interval(*model.find(metric), point);
     points.push_back(std::move(point));
   }
   return points;

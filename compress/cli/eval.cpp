@@ -1,0 +1,191 @@
+// attar eval: measures models on data and compares them with a reference.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+#include <sstream>
+
+#include "compress/base/error.h"
+#include "compress/base/files.h"
+#include "compress/base/hash.h"
+#include "compress/base/nearest.h"
+#include "compress/cli/command.h"
+#include "compress/cli/report_output.h"
+#include "compress/pipeline/report.h"
+#include "eval/evaluate.h"
+
+namespace attar::cli {
+namespace {
+
+std::vector<std::string> split(const std::string& list, char separator) {
+  std::vector<std::string> parts;
+  std::istringstream stream(list);
+  for (std::string part; std::getline(stream, part, separator);)
+    if (!part.empty()) parts.push_back(part);
+  return parts;
+}
+
+/// "name=path", or a path; the name is empty then.
+EvaluationModel parse_model(const std::string& word) {
+  const size_t sign = word.find('=');
+  if (sign == std::string::npos || fs::exists(word)) return {"", word};
+  return {word.substr(0, sign), word.substr(sign + 1)};
+}
+
+/// The last `parts` components of the path: "int4/model".
+std::string tail(const fs::path& path, size_t parts) {
+  const fs::path whole = fs::weakly_canonical(fs::absolute(path));
+  const std::vector<fs::path> components(whole.begin(), whole.end());
+  fs::path name;
+  for (size_t i = components.size() - std::min(parts, components.size()); i < components.size();
+       ++i)
+    name /= components[i];
+  return name.string();
+}
+
+/// Names those without one by their directory, with as many parents as it takes to tell them apart.
+/// A run's stages (`<stage>/model`) go by the stage.
+void name_models(std::vector<EvaluationModel>& models) {
+  std::vector<size_t> nameless;
+  for (size_t i = 0; i < models.size(); ++i)
+    if (models[i].name.empty()) nameless.push_back(i);
+  const auto name_of = [&](size_t i, size_t parts) {
+    const fs::path path = fs::weakly_canonical(fs::absolute(models[i].directory));
+    const bool of_stage = path.filename() == "model" && path.has_parent_path();
+    return tail(of_stage ? path.parent_path() : path, parts);
+  };
+  for (size_t parts = 1; parts <= 8; ++parts) {
+    std::set<std::string> names;
+    for (const size_t i : nameless) names.insert(name_of(i, parts));
+    for (const size_t i : nameless) models[i].name = name_of(i, parts);
+    if (names.size() == nameless.size()) return;
+  }
+}
+
+/// Where the reference is among the models: by the name given to it or by its directory;
+/// models.size() when it is none of them.
+size_t find_reference(const std::vector<EvaluationModel>& models, const std::string& reference) {
+  std::error_code ignored;
+  for (size_t i = 0; i < models.size(); ++i)
+    if (models[i].name == reference ||
+        fs::equivalent(models[i].directory, parse_model(reference).directory, ignored))
+      return i;
+  return models.size();
+}
+
+EvaluationRequest request_of(const std::vector<std::string>& words, const std::string& reference,
+                             const std::string& metrics) {
+  std::vector<EvaluationModel> models;
+  for (const auto& word : words) models.push_back(parse_model(word));
+  EvaluationRequest request;
+  request.metrics = split(metrics, ',');
+  if (reference.empty()) {
+    name_models(models);
+    request.models = models;
+    return request;
+  }
+  const size_t index = find_reference(models, reference);
+  if (index == models.size()) models.push_back(parse_model(reference));
+  name_models(models);
+  request.reference = models[index];
+  models.resize(words.size());
+  request.models = models;
+  return request;
+}
+
+RunReport report_of(const EvaluationRequest& request) {
+  RunReport report;
+  report.name = "evaluation";
+  report.command = command_line();
+  report.seed = request.seed;
+  report.host = describe_host();
+  if (!request.data.path.empty())
+    report.data.push_back(
+        {{"name", "data"},
+         {"path", request.data.path.string()},
+         {"sha256", fs::is_regular_file(request.data.path) ? sha256_file(request.data.path)
+                                                           : std::string()}});
+  return report;
+}
+
+int run(const Command& self, const std::vector<std::string>& args) {
+  po::options_description options("Options");
+  std::vector<std::string> words;
+  std::string data, reference, metrics, output;
+  EvaluationRequest defaults;
+  DataSpec spec;
+  int64_t window = 0, samples = 0;
+  options.add_options()                                                                           //
+      ("model", po::value(&words)->required(), "model directories; name=path gives a name")       //
+      ("data", po::value(&data), "text, JSONL, CSV, TSV or ids (safetensors with input_ids)")     //
+      ("format", po::value(&spec.format), "text, jsonl, csv, tsv or ids; default: by extension")  //
+      ("field", po::value(&spec.field)->default_value(spec.field),
+       "jsonl, csv, tsv: where the text is")  //
+      ("reference", po::value(&reference),
+       "model that KL, top-1 and differences refer to; may be one of the models' names")  //
+      ("metrics", po::value(&metrics),
+       "comma separated, see `attar list metrics`; default: all that apply")  //
+      ("window", po::value(&window),
+       "ids a window; default: the smaller of 2048 and the models' maximum")             //
+      ("samples", po::value(&samples), "windows at most, drawn with the seed")           //
+      ("seed", po::value(&defaults.seed)->default_value(0), "of bootstrap and samples")  //
+      ("output", po::value(&output),
+       "directory for report.json, report.md, report.html; finished rows are kept there");
+  po::positional_options_description positional;
+  positional.add("model", -1);
+  const auto parsed = parse(self, args, options, positional);
+  if (parsed.help_shown) return 0;
+
+  EvaluationRequest request = request_of(words, reference, metrics);
+  request.seed = defaults.seed;
+  if (parsed.values.count("window") && window < 2)
+    throw bad_input("--window must be at least 2", "--window");
+  if (parsed.values.count("window")) request.window = window;
+  if (parsed.values.count("samples") && samples < 1)
+    throw bad_input("--samples must be at least 1", "--samples");
+  if (parsed.values.count("samples")) spec.samples = samples;
+  const std::vector<std::string> formats = {"text", "jsonl", "csv", "tsv", "ids"};
+  if (!spec.format.empty() &&
+      std::find(formats.begin(), formats.end(), spec.format) == formats.end())
+    throw bad_input("unknown format '" + spec.format + "'", "--format",
+                    suggest(spec.format, formats));
+  spec.where = "--data";
+  if (!data.empty()) {
+    if (!fs::exists(data)) throw bad_input("no such file or directory", data);
+    spec.path = fs::absolute(data);
+  } else if (eval::needs_data(request)) {
+    throw bad_input("--data is missing", {}, "name a file, or metrics that need none: size,speed");
+  }
+  request.data = spec;
+  if (!output.empty()) {
+    prepare_report_directory(output);
+    request.cache = fs::path(output) / ".cache" / "eval";
+  }
+
+  RunReport report = report_of(request);
+  report.evaluation = eval::evaluate(request);
+  if (!output.empty()) write_report(report, output);
+  if (parsed.json)
+    fmt::print("{}\n",
+               to_json(report).dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+  else
+    fmt::print("{}", render_summary(report));
+  if (!output.empty() && !parsed.json)
+    fmt::print("{}\n", (fs::path(output) / "report.html").string());
+  return 0;
+}
+
+}  // namespace
+
+Command eval_command() {
+  return {"eval", "MODEL… --data FILE [options]",
+          "measures models: perplexity, KL, top-1, size, speed, memory",
+          "attar eval ./student --data held-out.txt\n"
+          "attar eval teacher=./big ./student ./student-int4 --reference teacher --data held.jsonl "
+          "--output report\n"
+          "attar eval ./student --metrics size,speed,memory\n"
+          "attar eval ./student --data ids.safetensors --window 512 --metrics perplexity --json",
+          run};
+}
+
+}  // namespace attar::cli

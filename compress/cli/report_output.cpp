@@ -1,0 +1,51 @@
+#include "compress/cli/report_output.h"
+
+#include <unistd.h>
+
+#include "compress/base/error.h"
+#include "compress/base/files.h"
+#include "compress/cli/training.h"
+
+namespace attar::cli {
+namespace {
+
+std::string quoted(const std::string& word) {
+  const auto plain = [](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) ||
+           std::string("_-+=./,:@%").find(c) != std::string::npos;
+  };
+  bool needs_quotes = word.empty();
+  for (const char c : word) needs_quotes = needs_quotes || !plain(c);
+  if (!needs_quotes) return word;
+  std::string text = "'";
+  for (const char c : word) text += c == '\'' ? "'\\''" : std::string(1, c);
+  return text + "'";
+}
+
+}  // namespace
+
+std::string command_line() {
+  std::string text = "attar";
+  const auto& words = process_arguments();
+  for (size_t i = 1; i < words.size(); ++i) text += " " + quoted(words[i]);
+  return text;
+}
+
+void prepare_report_directory(const fs::path& directory) {
+  const std::string hint = "choose another place with --output, or fix its permissions";
+  if (fs::exists(directory / "recipe.yaml"))
+    throw bad_input("the output directory is a run's, which has a report already",
+                    directory.string(), "choose another place with --output");
+  if (fs::exists(directory) && !fs::is_directory(directory))
+    throw bad_input("the output directory can't be made: a file is in the way", directory.string(),
+                    hint);
+  std::error_code code;
+  fs::create_directories(directory, code);
+  if (code)
+    throw bad_input("cannot make the output directory: " + code.message(), directory.string(),
+                    hint);
+  if (::access(directory.c_str(), W_OK | X_OK) != 0)
+    throw bad_input("cannot write the output directory", directory.string(), hint);
+}
+
+}  // namespace attar::cli
