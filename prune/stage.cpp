@@ -1,0 +1,326 @@
+#include "prune/stage.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "compress/architecture/family.h"
+#include "compress/base/error.h"
+#include "compress/base/nearest.h"
+#include "compress/base/progress.h"
+#include "compress/formats/model_writer.h"
+#include "compress/pipeline/calibration.h"
+#include "prune/estimate.h"
+#include "prune/evidence.h"
+#include "prune/least_squares.h"
+#include "prune/masked_weights.h"
+#include "prune/options.h"
+#include "prune/plan.h"
+#include "prune/selection.h"
+
+namespace attar {
+namespace {
+
+using Json = nlohmann::ordered_json;
+constexpr int64_t kCheckWindows = 2;
+
+const Criterion& criterion_of(const PruneOptions& options, const std::string& where) {
+  const bool width = options.method == "width";
+  std::string name = options.criterion;
+  if (name == "auto") name = width ? "activation" : "block_influence";
+  const Criterion* row = find_criterion(name);
+  std::vector<std::string> fitting;
+  for (const Criterion& candidate : criteria())
+    if ((width ? candidate.units != nullptr : candidate.layer != nullptr))
+      fitting.emplace_back(candidate.name);
+  if (row == nullptr)
+    throw bad_input("unknown criterion '" + name + "'", where, suggest(name, fitting));
+  if (width ? row->units == nullptr : row->layer == nullptr)
+    throw bad_input(
+        fmt::format("criterion '{}' does not rank what method: {} removes", name, options.method),
+        where, fmt::format("for {}: {}", options.method, fmt::join(fitting, ", ")));
+  return *row;
+}
+
+nlohmann::ordered_json resolve(const Node& node, Problems& problems) {
+  const auto options = parse_options<PruneOptions>(node, problems, kStageKeys);
+  try {
+    const Criterion& criterion = criterion_of(options, node["criterion"].where());
+    if (criterion.needs_data && options.data.empty())
+      problems.add(fmt::format("criterion '{}' needs calibration data", criterion.name),
+                   node.where(), "add `data: calibration`, an entry of the recipe's data");
+  } catch (const Error& error) {
+    problems.add(error.what(), error.where(), error.hint());
+  }
+  if (options.compensate != "none" && options.data.empty())
+    problems.add("compensate needs calibration data", node["compensate"].where());
+  return dump_options(options);
+}
+
+void references(const Node& node, std::vector<std::string>& data, std::vector<std::string>&) {
+  if (const auto name = node["data"].text()) data.push_back(*name);
+}
+
+/// One run of the stage.
+class PruneRun {
+ public:
+  explicit PruneRun(StageContext& context)
+      : context_(context),
+        options_(context.options<PruneOptions>()),
+        criterion_(criterion_of(options_, context.spec.where)),
+        model_(ModelDirectory::open(context.input)),
+        spec_(read_model_spec(model_.config, (model_.path / "config.json").string())),
+        counts_(kept_counts(spec_, options_, context.spec.where)) {
+    check_weights(spec_, *model_.weights, model_.path.string());
+    for (const WeightInfo& info : model_.weights->list())
+      if (info.format.starts_with("int"))
+        throw bad_input("the model is quantized",
+                        fmt::format("tensor {} ({})", info.name, info.format),
+                        "prune the float model it came from");
+    if (!options_.data.empty()) windows_ = calibration_windows(context, options_.data, spec_);
+  }
+
+  void run() {
+    if (options_.method == "width")
+      choose_units();
+    else
+      choose_layers();
+    const Json config = pruned_config(model_.config, spec_, counts_, plan_.layers);
+    const ModelSpec pruned = read_model_spec(config, "the pruned config.json");
+    const auto sources = tensor_sources(spec_, pruned, plan_);
+    const fs::path directory = context_.output / "model";
+    fs::create_directories(directory);
+    write(config, sources, directory);
+    report_facts(pruned);
+    check(sources, directory);
+  }
+
+ private:
+  bool watches() const { return criterion_.needs_data || options_.compensate != "none"; }
+
+  /// The groups that lose units.
+  std::vector<DependencyGroup> shrinking_groups() const {
+    std::vector<DependencyGroup> groups;
+    for (DependencyGroup& group : dependency_groups(spec_))
+      if (count_of(group) < group.units) groups.push_back(std::move(group));
+    return groups;
+  }
+
+  int64_t count_of(const DependencyGroup& group) const {
+    return group.kind == DependencyGroup::Kind::ffn_neurons ? counts_.ffn : counts_.kv_groups;
+  }
+
+  void choose_units() {
+    plan_.layers.resize(spec_.blocks.size());
+    std::iota(plan_.layers.begin(), plan_.layers.end(), 0);
+    const auto groups = shrinking_groups();
+    std::optional<HiddenStream> stream;
+    if (watches() && !groups.empty())
+      stream.emplace(spec_, *model_.weights, windows_.ids, windows_.window);
+    Progress progress("prune", static_cast<int64_t>(spec_.blocks.size()), "blocks");
+    for (int64_t index = 0; index < static_cast<int64_t>(spec_.blocks.size()); ++index) {
+      progress.update(index);
+      BlockEvidence evidence;
+      if (stream) {
+        const Block block(spec_, index, *model_.weights);
+        evidence = watch_block(*stream, block, index, groups, spec_, options_.compensate != "none");
+        stream->pass(block, index);
+      }
+      for (const DependencyGroup& group : groups)
+        if (group.block == index) choose_from(group, evidence);
+    }
+  }
+
+  void choose_from(const DependencyGroup& group, const BlockEvidence& evidence) {
+    const std::string& output = group.columns.front().tensor;
+    const auto inputs = evidence.inputs.find(output);
+    const std::vector<double> scores = criterion_.units(unit_evidence(
+        group, *model_.weights, inputs == evidence.inputs.end() ? nullptr : &inputs->second));
+    KeptUnits units{group, highest(scores, count_of(group))};
+    const bool ffn = group.kind == DependencyGroup::Kind::ffn_neurons;
+    Json row = {{"module", fmt::format("layer {} {}", group.block, ffn ? "ffn" : "heads")},
+                {"units", group.units},
+                {"kept", units.kept.size()}};
+    double all = 0, kept = 0, lowest = INFINITY;
+    for (const double score : scores) all += score;
+    for (const int64_t unit : units.kept) {
+      kept += scores[static_cast<size_t>(unit)];
+      lowest = std::min(lowest, scores[static_cast<size_t>(unit)]);
+    }
+    row["score_kept"] = all > 0 ? kept / all : 1.0;
+    row["lowest_kept_score"] = lowest;
+    if (!ffn) row["kept_units"] = units.kept;
+    if (options_.compensate == "least_squares") refit(units, evidence, row);
+    context_.report.layers.push_back(std::move(row));
+    plan_.groups.push_back(std::move(units));
+  }
+
+  void refit(const KeptUnits& units, const BlockEvidence& evidence, Json& row) {
+    const auto& part = units.group.columns.front();
+    const std::vector<float> w = model_.weights->floats(part.tensor);
+    const int64_t cols = units.group.units * part.per_unit;
+    std::vector<int64_t> columns;
+    for (const int64_t unit : units.kept)
+      for (int64_t i = 0; i < part.per_unit; ++i) columns.push_back(unit * part.per_unit + i);
+    std::vector<float> fitted = refit_columns(w, static_cast<int64_t>(w.size()) / cols, cols,
+                                              evidence.grams.at(part.tensor), columns);
+    row["compensated"] = !fitted.empty();
+    if (fitted.empty())
+      context_.report.fallbacks.push_back(
+          {"not compensated", part.tensor, "the second moments of its inputs are singular"});
+    else
+      refitted_[part.tensor] = std::move(fitted);
+  }
+
+  void choose_layers() {
+    const auto layers = static_cast<int64_t>(spec_.blocks.size());
+    std::vector<double> influence(static_cast<size_t>(layers));
+    HiddenStream stream(spec_, *model_.weights, windows_.ids, windows_.window);
+    Progress progress("prune", layers, "blocks");
+    for (int64_t index = 0; index < layers; ++index) {
+      progress.update(index);
+      const Block block(spec_, index, *model_.weights);
+      influence[static_cast<size_t>(index)] =
+          criterion_.layer(watch_block(stream, block, index, {}, spec_, false).block);
+      if (!std::isfinite(influence[static_cast<size_t>(index)]))
+        throw failure("the hidden states are not finite", fmt::format("layer {}", index));
+      stream.pass(block, index);
+    }
+    std::vector<double> scores = influence;
+    for (int64_t i = 0; i < layers; ++i)
+      if (i < options_.protect_first || i >= layers - options_.protect_last)
+        scores[static_cast<size_t>(i)] = INFINITY;
+    plan_.layers = highest(scores, counts_.layers);
+    for (int64_t i = 0; i < layers; ++i)
+      context_.report.layers.push_back(
+          {{"module", fmt::format("layer {}", i)},
+           {"score", influence[static_cast<size_t>(i)]},
+           {"protected", std::isinf(scores[static_cast<size_t>(i)])},
+           {"kept", std::binary_search(plan_.layers.begin(), plan_.layers.end(), i)}});
+  }
+
+  DenseTensor dense(const std::string& name) const {
+    return std::get<DenseTensor>(model_.weights->load(name));
+  }
+
+  /// The tensor's bytes in the pruned model.
+  std::vector<std::byte> bytes_of(const TensorSource& source) const {
+    const DenseTensor tensor = dense(source.from);
+    const auto fitted = refitted_.find(source.from);
+    if (fitted == refitted_.end()) return slice(source, tensor);
+    std::vector<std::byte> bytes(fitted->second.size() * dtype_size(tensor.dtype));
+    from_float32(fitted->second, tensor.dtype, bytes);
+    return bytes;
+  }
+
+  void write(const Json& config, const std::vector<TensorSource>& sources,
+             const fs::path& directory) {
+    std::vector<TensorPlan> plans;
+    for (const TensorSource& source : sources)
+      plans.push_back({source.tensor.name, source.tensor.shape, dense(source.from).dtype, {}});
+    ModelWriter writer(directory, config, std::move(plans), model_.path);
+    for (const TensorSource& source : sources)
+      writer.write(source.tensor.name, std::span<const std::byte>(bytes_of(source)));
+    writer.finish();
+  }
+
+  void report_facts(const ModelSpec& pruned) const {
+    Json& facts = context_.report.facts;
+    const AttentionSpec& before = spec_.blocks.front().attention;
+    const AttentionSpec& after = pruned.blocks.front().attention;
+    facts["criterion"] = criterion_.name;
+    facts["parameters_before"] = spec_.parameters();
+    facts["parameters"] = pruned.parameters();
+    facts["layers"] = {{"before", spec_.blocks.size()}, {"after", pruned.blocks.size()}};
+    facts["heads"] = {{"before", before.heads}, {"after", after.heads}};
+    facts["kv_heads"] = {{"before", before.kv_heads}, {"after", after.kv_heads}};
+    facts["ffn"] = {{"before", spec_.blocks.front().mlp.width},
+                    {"after", pruned.blocks.front().mlp.width},
+                    {"multiple_of", options_.multiple_of}};
+    if (options_.keep.ffn && *options_.keep.ffn <= 1)
+      facts["ffn"]["asked"] =
+          *options_.keep.ffn * static_cast<double>(spec_.blocks.front().mlp.width);
+    if (pruned.parameters() == spec_.parameters()) facts["note"] = "nothing was removed";
+    if (windows_.window > 0) facts["calibration"] = calibration_facts(windows_);
+  }
+
+  void check(const std::vector<TensorSource>& sources, const fs::path& directory) {
+    const ModelDirectory written = ModelDirectory::open(directory);
+    int64_t wrong = 0;
+    for (const TensorSource& source : sources) {
+      const auto back = std::get<DenseTensor>(written.weights->load(source.tensor.name));
+      const auto expected = bytes_of(source);
+      wrong += !std::equal(expected.begin(), expected.end(), back.bytes.begin(), back.bytes.end());
+    }
+    context_.report.checks.push_back(
+        {"re-read from disk", wrong == 0,
+         wrong == 0 ? fmt::format("{} tensors are exactly what was computed", sources.size())
+                    : fmt::format("{} tensors differ", wrong)});
+    if (windows_.window > 0) context_.report.checks.push_back(check_masked(written));
+  }
+
+  /// The source with zeros where something was taken out must give the same logits.
+  Check check_masked(const ModelDirectory& written) const {
+    const int64_t count = std::min(kCheckWindows, windows_.count());
+    const auto ids = std::span(windows_.ids).first(static_cast<size_t>(count * windows_.window));
+    const ModelSpec pruned = read_model_spec(written.config, written.path.string());
+    std::map<std::string, std::vector<float>> stored;  // refitted weights as their type rounds them
+    for (const auto& [name, values] : refitted_) {
+      const DType dtype = dense(name).dtype;
+      std::vector<std::byte> bytes(values.size() * dtype_size(dtype));
+      from_float32(values, dtype, bytes);
+      to_float32(bytes, dtype, stored[name] = std::vector<float>(values.size()));
+    }
+    const auto masked = masked_weights(*model_.weights, spec_, plan_, stored);
+    const auto logits = [&](const ModelSpec& spec, const WeightSource& weights) {
+      HiddenStream stream(spec, weights, ids, windows_.window);
+      for (size_t i = 0; i < spec.blocks.size(); ++i)
+        stream.pass(Block(spec, static_cast<int64_t>(i), weights), static_cast<int64_t>(i));
+      std::vector<float> values(ids.size() * static_cast<size_t>(spec.vocab));
+      OutputHead(spec, weights)
+          .logits(stream.hidden().data(), static_cast<int64_t>(ids.size()), values.data());
+      return values;
+    };
+    const auto expected = logits(spec_, *masked), found = logits(pruned, *written.weights);
+    float worst = 0;
+    for (size_t i = 0; i < expected.size(); ++i) {
+      const float difference = std::abs(expected[i] - found[i]);
+      if (!(difference <= worst)) worst = difference;  // NaN too
+    }
+    return {"equals the masked source", worst <= 1e-4f,
+            fmt::format("largest logit difference {:.2g} on {} windows of {} ids", worst, count,
+                        windows_.window)};
+  }
+
+  StageContext& context_;
+  PruneOptions options_;
+  const Criterion& criterion_;
+  ModelDirectory model_;
+  ModelSpec spec_;
+  KeptCounts counts_;
+  TokenWindows windows_;
+  PrunePlan plan_;
+  std::map<std::string, std::vector<float>> refitted_;  // by tensor, [rows, kept columns]
+};
+
+void run(StageContext& context) {
+  PruneRun(context).run();
+}
+
+}  // namespace
+
+StageType prune_stage() {
+  StageType type;
+  type.name = "prune";
+  type.summary = "takes out FFN neurons, attention heads or layers that matter least";
+  type.describe = describe_options<PruneOptions>;
+  type.resolve = resolve;
+  type.references = references;
+  type.estimate = estimate_prune;
+  type.run = run;
+  return type;
+}
+
+}  // namespace attar
