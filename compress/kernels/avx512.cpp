@@ -9,7 +9,8 @@ namespace {
 struct Vec {
   static constexpr int kLanes = 16;
   static constexpr int kTileRows = 12, kTileVecs = 2;  // 24 of 32 registers hold sums
-  static constexpr int kInt8Rows = 12;
+  static constexpr int kInt8Rows =
+      4;  // integer and float sums and a block's codes stay in registers
   static constexpr int kGemvPanels = 4;
   __m512 v;
 

@@ -3,6 +3,8 @@
 //
 // On a shared machine bandwidth and clock change within seconds, so that only ratios to a ceiling
 // measured right before and after mean anything: rounds of both are interleaved and medians taken.
+// With one thread its processor time counts, which others cannot stretch; with more it is wall
+// time.
 #pragma once
 
 #include <cstdint>

@@ -57,12 +57,13 @@ class QuantizedRows {
 };
 
 /// One panel's outputs for rows first … last − 1. A stretch of the panel at a time, which stays in
-/// the first-level cache while the tiles of x pass by.
+/// a near cache while the tiles of x pass by.
 void multiply_panel(const QuantizedRows& x, const PackedView& w, int64_t panel, int64_t first,
                     int64_t last, float* y) {
-  constexpr int64_t kDepth = 1024;
+  const int64_t segment_bytes = x.segment() * kPanel / (w.format == PackedFormat::u4 ? 2 : 1);
+  constexpr int64_t kStretchBytes = 65536;
   const int64_t step =
-      last - first > kTileRows ? std::max<int64_t>(1, kDepth / x.segment()) : x.segments();
+      last - first > kTileRows ? std::max<int64_t>(1, kStretchBytes / segment_bytes) : x.segments();
   const int64_t width = std::min(kPanel, w.rows - panel * kPanel);
   alignas(64) float sums[kTileRows * kPanel];
   for (int64_t begin = 0; begin < x.segments(); begin += step) {
