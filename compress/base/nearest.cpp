@@ -39,6 +39,7 @@ std::string nearest(std::string_view word, std::span<const std::string> candidat
 std::string suggest(std::string_view word, std::span<const std::string> candidates) {
   if (const auto best = nearest(word, candidates); !best.empty())
     return "did you mean '" + best + "'?";
+  if (candidates.empty()) return {};
   std::string list = "known: ";
   for (const auto& candidate : candidates) list += (list.size() > 7 ? ", " : "") + candidate;
   return list;

@@ -11,7 +11,7 @@ namespace attar {
 /// none is close (more than a third of the letters differ, and more than two).
 std::string nearest(std::string_view word, std::span<const std::string> candidates);
 
-/// "did you mean 'x'?", or "known: a, b, c" when nothing is close.
+/// "did you mean 'x'?", or "known: a, b, c" when nothing is close; "" without candidates.
 std::string suggest(std::string_view word, std::span<const std::string> candidates);
 
 }  // namespace attar

@@ -2,10 +2,12 @@
 // exit code.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <exception>
 #include <new>
+#include <system_error>
 
 #include "compress/base/error.h"
 #include "compress/base/nearest.h"
@@ -16,10 +18,11 @@
 namespace attar::cli {
 
 std::span<const Command> commands() {
-  static const std::array rows = {
-      run_command(),     validate_command(), plan_command(),  generate_command(), eval_command(),
-      compare_command(), logits_command(),   bench_command(), inspect_command(),  verify_command(),
-      list_command(),    schema_command(),   doctor_command()};
+  static const std::array rows = {run_command(),      validate_command(), plan_command(),
+                                  eval_command(),     compare_command(),  generate_command(),
+                                  tokenize_command(), logits_command(),   inspect_command(),
+                                  verify_command(),   bench_command(),    list_command(),
+                                  schema_command(),   doctor_command()};
   return rows;
 }
 

@@ -6,6 +6,7 @@
 #include "distill/stage.h"
 #include "eval/evaluate.h"
 #include "lora/stage.h"
+#include "prune/stage.h"
 #include "quantize/stage.h"
 
 namespace attar::cli {
@@ -25,6 +26,7 @@ const Toolbox& toolbox() {
       trained(distill_stage(), &TrainingBackend::distill),
       trained(lora_stage(), &TrainingBackend::lora),
       merge_stage(),
+      prune_stage(),
       quantize_stage(),
   };
   static const Toolbox tools = [] {
