@@ -1,5 +1,6 @@
 #include "compress/cli/report_output.h"
 
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include "compress/base/error.h"
@@ -18,8 +19,14 @@ std::string quoted(const std::string& word) {
   for (const char c : word) needs_quotes = needs_quotes || !plain(c);
   if (!needs_quotes) return word;
   std::string text = "'";
-  for (const char c : word) text += c == '\'' ? "'\\''" : std::string(1, c);
-  return text + "'";
+  for (const char c : word) {
+    if (c == '\'')
+      text.append("'\\''");
+    else
+      text.push_back(c);
+  }
+  text.push_back('\'');
+  return text;
 }
 
 }  // namespace
@@ -27,7 +34,7 @@ std::string quoted(const std::string& word) {
 std::string command_line() {
   std::string text = "attar";
   const auto& words = process_arguments();
-  for (size_t i = 1; i < words.size(); ++i) text += " " + quoted(words[i]);
+  for (size_t i = 1; i < words.size(); ++i) text.append(" ").append(quoted(words[i]));
   return text;
 }
 
@@ -42,8 +49,8 @@ void prepare_report_directory(const fs::path& directory) {
   std::error_code code;
   fs::create_directories(directory, code);
   if (code)
-    throw bad_input("cannot make the output directory: " + code.message(), directory.string(),
-                    hint);
+    throw bad_input(fmt::format("cannot make the output directory: {}", code.message()),
+                    directory.string(), hint);
   if (::access(directory.c_str(), W_OK | X_OK) != 0)
     throw bad_input("cannot write the output directory", directory.string(), hint);
 }

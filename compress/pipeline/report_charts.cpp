@@ -77,7 +77,7 @@ std::string lines(const std::vector<Series>& series, std::string_view title,
   if (drawn.empty()) return "";
   Axis x{x_low, x_high, false, 50, width - 12.0};
   if (x.high <= x.low) x.high = x.low + 1;
-  const Axis y = make_axis(y_low, y_high, 50, height - 34.0, 14);
+  const Axis y = make_axis(y_low, y_high, 0, height - 34.0, 14);
 
   std::string svg = fmt::format(
       "<svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{}\" "

@@ -113,7 +113,8 @@ std::vector<Point> points_of(const std::vector<Model>& models, const std::string
   std::vector<Point> points;
   for (const auto& model : models) {
     const auto size = model.value("model_bytes"), y = model.value(metric);
-    if (!size || !y || *size <= 0) continue;
+    const bool is_zero_point = metric == "kl_mean" && model.is_reference;
+    if (!size || !y || *size <= 0 || is_zero_point) continue;
     Point point;
     point.label = model.name;
     point.x = *size;
@@ -215,8 +216,9 @@ std::string models_section(const RunReport& run) {
     text += "</tr>\n";
   }
   return text +
-         "</tbody></table></div>\n<p class=\"caption\">Small print: 95 % intervals. KL in nats, "
-         "to the reference.</p></section>\n";
+         "</tbody></table></div>\n<p class=\"caption\">± is half the width of the 95 % "
+         "bootstrap interval over windows. KL in nats, to the reference."
+         "</p></section>\n";
 }
 
 }  // namespace report

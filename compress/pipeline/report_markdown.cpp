@@ -47,7 +47,7 @@ std::string models_table(const RunReport& run) {
       const EvaluationRow* row = model.find(column.metric);
       std::string cell = row ? report::format_value(row->value, row->unit) : "";
       if (row && column.metric.starts_with("perplexity") && row->ci_low)
-        cell += " (" + report::format_interval(*row) + ")";
+        cell += fmt::format(" {}", report::format_interval(*row));
       cells.push_back(cell);
     }
     text += table_line(cells);
@@ -62,8 +62,9 @@ std::string protocol_line(const RunReport& run) {
     const auto& d = row.details;
     if (!d.contains("window") || !d.contains("windows")) continue;
     return fmt::format(
-        "Perplexity: protocol `{}`, {} windows of {} ids, {} predictions; in parentheses the 95 % "
-        "bootstrap interval over windows. KL and top-1 agreement are relative to the reference, in "
+        "Perplexity: protocol `{}`, {} windows of {} ids, {} predictions; ± is half the width of "
+        "the 95 % bootstrap interval over windows. KL and top-1 agreement are relative to the "
+        "reference, in "
         "nats and percent, at the same predictions.\n",
         row.protocol, d.at("windows").dump(), d.at("window").dump(), report::with_commas(row.n));
   }

@@ -29,6 +29,8 @@ struct Mark {
   const Point* point;
   double x, y, low, high;  // pixels; low and high: the interval's ends
   bool is_dominated;
+  std::string label;
+  bool is_beyond = false;  // above the axis: drawn at its end
 };
 
 struct Label {
@@ -60,7 +62,7 @@ double cost(const Box& box, const Box& plot, const std::vector<Mark>& marks,
 /// The best of some places around the point.
 Label place_label(const Mark& mark, const Box& plot, const std::vector<Mark>& marks,
                   const std::vector<Box>& taken, const std::vector<Box>& frontier) {
-  const double width = text_width(mark.point->label);
+  const double width = text_width(mark.label);
   Label best{{}, 0};
   double best_cost = std::numeric_limits<double>::infinity();
   for (const double distance : {11.0, 22.0, 36.0, 54.0, 76.0})
@@ -82,7 +84,7 @@ Label place_label(const Mark& mark, const Box& plot, const std::vector<Mark>& ma
 std::vector<Mark> frontier_of(const std::vector<Mark>& marks) {
   std::vector<Mark> frontier;
   for (const auto& mark : marks)
-    if (!mark.is_dominated) frontier.push_back(mark);
+    if (!mark.is_dominated && !mark.is_beyond) frontier.push_back(mark);
   std::sort(frontier.begin(), frontier.end(),
             [](const Mark& a, const Mark& b) { return a.x < b.x || (a.x == b.x && a.y < b.y); });
   return frontier;
@@ -103,6 +105,26 @@ std::vector<Box> pieces(const std::vector<Mark>& frontier) {
   return boxes;
 }
 
+/// "5 MB"
+std::string tick_bytes(double bytes) {
+  std::string text = human_bytes(static_cast<uint64_t>(bytes));
+  if (const size_t zero = text.find(".0 "); zero != std::string::npos) text.erase(zero, 2);
+  return text;
+}
+
+/// The highest y that belongs on the axis: a model that fell apart (beyond the upper quartile by
+/// more than four times the distance of the quartiles) must not squash the others.
+double highest_shown(const std::vector<Point>& points) {
+  std::vector<double> values;
+  for (const auto& p : points) values.push_back(p.y);
+  std::sort(values.begin(), values.end());
+  if (values.size() < 4) return values.back();
+  const double lower = values[values.size() / 4], upper = values[(3 * values.size() - 1) / 4];
+  const double limit = upper + 4 * std::max(upper - lower, 0.02 * std::fabs(upper));
+  while (values.back() > limit) values.pop_back();
+  return values.back();
+}
+
 std::string draw_axes(const Axis& x, const Axis& y, std::string_view y_title) {
   std::string svg;
   for (const double at : ticks(y, 5))
@@ -117,7 +139,7 @@ std::string draw_axes(const Axis& x, const Axis& y, std::string_view y_title) {
     svg += fmt::format(
         "<line class=\"grid\" x1=\"{:.1f}\" x2=\"{:.1f}\" y1=\"{:.1f}\" y2=\"{:.1f}\"/>"
         "<text class=\"tick\" text-anchor=\"middle\" x=\"{:.1f}\" y=\"{:.1f}\">{}</text>",
-        x(at), x(at), y.from, y.to, x(at), y.from + 19, human_bytes(static_cast<uint64_t>(at)));
+        x(at), x(at), y.from, y.to, x(at), y.from + 19, tick_bytes(at));
   }
   svg += fmt::format(
       "<text class=\"axis\" text-anchor=\"middle\" x=\"{:.1f}\" y=\"{:.1f}\">size of the weights "
@@ -136,7 +158,7 @@ std::string draw_mark(const Mark& mark, const Label& label) {
   std::string svg = fmt::format(
       "<g class=\"mark {}\" tabindex=\"0\" role=\"img\" aria-label=\"{}\" data-tip=\"{}\">", kind,
       html(p.label + ": " + p.tip), html(p.label + "\n" + p.tip));
-  if (mark.low - mark.high > 1)
+  if (mark.low - mark.high > 1 && !mark.is_beyond)
     svg += fmt::format(
         "<path class=\"interval\" d=\"M{0:.1f} {1:.1f}V{2:.1f}M{3:.1f} {1:.1f}h8M{3:.1f} "
         "{2:.1f}h8\"/>",
@@ -148,7 +170,9 @@ std::string draw_mark(const Mark& mark, const Label& label) {
         "<line class=\"leader\" x1=\"{:.1f}\" y1=\"{:.1f}\" x2=\"{:.1f}\" y2=\"{:.1f}\"/>", mark.x,
         mark.y, std::clamp(mark.x, label.box.left, label.box.right),
         mark.y < cy ? label.box.top + 2 : label.box.bottom - 2);
-  if (p.is_reference)
+  if (mark.is_beyond)
+    svg += fmt::format("<path class=\"dot\" d=\"M{:.1f} {:.1f}l7 12h-14z\"/>", mark.x, mark.y - 6);
+  else if (p.is_reference)
     svg += fmt::format("<path class=\"dot\" d=\"M{:.1f} {:.1f}l7.5 7.5l-7.5 7.5l-7.5-7.5z\"/>",
                        mark.x, mark.y - 7.5);
   else
@@ -157,8 +181,30 @@ std::string draw_mark(const Mark& mark, const Label& label) {
   svg += fmt::format(
       "<text class=\"label\" text-anchor=\"middle\" x=\"{:.1f}\" y=\"{:.1f}\">{}"
       "</text></g>\n",
-      cx, label.box.bottom - 4, html(p.label));
+      cx, label.box.bottom - 4, html(mark.label));
   return svg;
+}
+
+/// Logarithmic beyond a range of 8; a value of zero then stands at the lower end.
+Axis y_axis(const std::vector<Point>& points, const Box& plot) {
+  const double positive = [&] {
+    double least = std::numeric_limits<double>::infinity();
+    for (const auto& p : points)
+      if (p.y > 0) least = std::min(least, p.y);
+    return least;
+  }();
+  double greatest = 0;
+  for (const auto& p : points) greatest = std::max(greatest, p.y);
+  const bool wide = greatest > 8 * positive;
+  const double shown = wide ? greatest : highest_shown(points);
+  double low = std::numeric_limits<double>::infinity(), high = shown;
+  for (const auto& p : points) {
+    if (p.y > shown || (wide && p.y <= 0)) continue;
+    const double bottom = p.y_low.value_or(p.y);
+    low = std::min({low, p.y, wide && bottom <= 0 ? p.y : bottom});
+    high = std::max({high, p.y, p.y_high.value_or(p.y)});
+  }
+  return make_axis(low, high, 8, plot.bottom, plot.top);
 }
 
 }  // namespace
@@ -177,23 +223,25 @@ std::vector<bool> dominated(const std::vector<Point>& points) {
 std::string scatter(const std::vector<Point>& points, std::string_view title,
                     std::string_view y_title, int width, int height) {
   if (points.empty()) return "";
-  double x_low = points[0].x, x_high = x_low, y_low = points[0].y, y_high = y_low;
-  for (const auto& p : points) {
-    x_low = std::min(x_low, p.x);
-    x_high = std::max(x_high, p.x);
-    y_low = std::min({y_low, p.y, p.y_low.value_or(p.y)});
-    y_high = std::max({y_high, p.y, p.y_high.value_or(p.y)});
-  }
+  const auto [smallest, largest] = std::minmax_element(
+      points.begin(), points.end(), [](const Point& a, const Point& b) { return a.x < b.x; });
   const Box plot{58, 26, width - 18.0, height - 52.0};
-  const Axis x = make_axis(x_low, x_high, 8, plot.left, plot.right);
-  const Axis y = make_axis(y_low, y_high, 8, plot.bottom, plot.top);
+  const Axis x = make_axis(smallest->x, largest->x, 8, plot.left, plot.right);
+  const Axis y = y_axis(points, plot);
 
   const auto beaten = dominated(points);
   std::vector<Mark> marks;
   for (size_t i = 0; i < points.size(); ++i) {
     const Point& p = points[i];
-    marks.push_back(
-        {&p, x(p.x), y(p.y), y(p.y_low.value_or(p.y)), y(p.y_high.value_or(p.y)), beaten[i]});
+    const auto pixel = [&](double value) {
+      return std::clamp(y(std::max(value, y.logarithmic ? y.low : value)), plot.top, plot.bottom);
+    };
+    Mark mark{
+        &p,        x(p.x), pixel(p.y), pixel(p.y_low.value_or(p.y)), pixel(p.y_high.value_or(p.y)),
+        beaten[i], p.label};
+    mark.is_beyond = p.y > y.high;
+    if (mark.is_beyond) mark.label += " ↑ " + significant(p.y, 4);
+    marks.push_back(std::move(mark));
   }
   const auto frontier = frontier_of(marks);
   std::string line;

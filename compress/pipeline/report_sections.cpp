@@ -144,20 +144,36 @@ std::string stage_card(const StageRow& stage) {
   return text + "</article>\n";
 }
 
-std::string check_rows(const StageRow& stage) {
+std::string fallback_rows(const StageRow& stage) {
   std::string text;
   for (const auto& f : stage.report.fallbacks)
     text += fmt::format(
         "<tr><td class=\"text\">{}</td><td class=\"text warn\">fallback</td><td class=\"text\">{}"
         "<small>{}</small></td><td class=\"text\">{}</td></tr>\n",
         html(stage.name), html(f.what), html(f.where), html(f.why));
-  for (const auto& c : stage.report.checks)
-    text += fmt::format(
-        "<tr><td class=\"text\">{}</td><td class=\"text {}\">{}</td><td class=\"text\">{}</td><td "
-        "class=\"text\">{}</td></tr>\n",
-        html(stage.name), c.passed ? "good" : "bad", c.passed ? "passed" : "FAILED", html(c.name),
-        html(c.detail));
   return text;
+}
+
+std::string check_rows(const StageRow& stage, bool passed) {
+  std::string text;
+  for (const auto& c : stage.report.checks)
+    if (c.passed == passed)
+      text += fmt::format(
+          "<tr><td class=\"text\">{}</td><td class=\"text {}\">{}</td><td "
+          "class=\"text\">{}</td><td "
+          "class=\"text\">{}</td></tr>\n",
+          html(stage.name), c.passed ? "good" : "bad", c.passed ? "passed" : "FAILED", html(c.name),
+          html(c.detail));
+  return text;
+}
+
+std::string checks_table(const std::string& rows, std::string_view name) {
+  return fmt::format(
+      "<div class=\"scroll\" tabindex=\"0\" role=\"region\" "
+      "aria-label=\"{}\"><table><thead><tr><th "
+      "scope=\"col\">stage</th><th scope=\"col\">result</th><th scope=\"col\">what</th><th "
+      "scope=\"col\">detail</th></tr></thead><tbody>\n{}</tbody></table></div>\n",
+      name, rows);
 }
 
 }  // namespace
@@ -195,21 +211,23 @@ std::string stages_section(const RunReport& run) {
 std::string checks_section(const RunReport& run) {
   if (run.stages.empty()) return "";
   const Checks count = count_checks(run);
-  std::string rows;
-  for (const auto& stage : run.stages) rows += check_rows(stage);
+  std::string open, passed;  // what needs a look, and what does not
+  for (const auto& stage : run.stages) {
+    open += fallback_rows(stage) + check_rows(stage, false);
+    passed += check_rows(stage, true);
+  }
   std::string text = fmt::format(
       "<section id=\"checks\"><h2>Fallbacks and checks</h2><p>{} · {} · {}</p>\n",
       count.fallbacks == 0 ? "No fallback: everything was done as asked"
-                           : fmt::format("<b class=\"warn\">{} fallbacks</b>", count.fallbacks),
+                           : fmt::format("<b class=\"warn\">{} fallback{}</b>", count.fallbacks,
+                                         count.fallbacks == 1 ? "" : "s"),
       fmt::format("{} checks passed", count.passed),
       count.failed == 0 ? std::string("none failed")
                         : fmt::format("<b class=\"bad\">{} failed</b>", count.failed));
-  if (!rows.empty())
-    text +=
-        "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Fallbacks and "
-        "checks\"><table><thead><tr><th scope=\"col\">stage</th><th scope=\"col\">result</th>"
-        "<th scope=\"col\">what</th><th scope=\"col\">detail</th></tr></thead><tbody>\n" +
-        rows + "</tbody></table></div>\n";
+  if (!open.empty()) text += checks_table(open, "Fallbacks and failed checks");
+  if (!passed.empty())
+    text += "<details><summary>every check that passed</summary>" +
+            checks_table(passed, "Passed checks") + "</details>\n";
   return text + "</section>\n";
 }
 

@@ -29,7 +29,8 @@ constexpr KnownColumn kColumns[] = {
 std::string human_count(double value) {
   const char* units[] = {"", " k", " M", " G"};
   size_t unit = 0;
-  for (; value >= 9999.5 && unit < 3; ++unit) value /= 1000;
+  if (value >= 9999.5)
+    for (; value >= 999.95 && unit < 3; ++unit) value /= 1000;
   return unit == 0 ? with_commas(std::llround(value))
                    : fmt::format("{}{}", significant(value, 4), units[unit]);
 }
@@ -138,11 +139,9 @@ std::string format_value(double value, std::string_view unit) {
 
 std::string format_interval(const EvaluationRow& row) {
   if (!row.ci_low || !row.ci_high) return "";
-  std::string low = format_value(*row.ci_low, row.unit);
-  const std::string high = format_value(*row.ci_high, row.unit);
-  // "99.20 to 99.41 %"
-  if (low.ends_with(" %")) low.resize(low.size() - 2);
-  return low + " to " + high;
+  const double half = (*row.ci_high - *row.ci_low) / 2;
+  return row.unit == "fraction" ? fmt::format("± {} %", significant(100 * half, 2))
+                                : fmt::format("± {}", significant(half, 2));
 }
 
 std::string format_seconds(double seconds) {

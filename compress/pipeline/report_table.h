@@ -49,7 +49,7 @@ std::string with_commas(int64_t value);
 std::string significant(double value, int digits);
 /// "4.1 MB", "99.31 %", "0.00700", "1,234": by the row's unit. Without the unit where it is a word.
 std::string format_value(double value, std::string_view unit);
-/// "34.97 to 35.83", or "" without an interval.
+/// "± 0.43", half the width of the interval; "" without one.
 std::string format_interval(const EvaluationRow& row);
 /// "12.3 s", "4 min 05 s", "2 h 11 min"
 std::string format_seconds(double seconds);
