@@ -47,7 +47,7 @@ TEST(StreamDecoding, PiecesJoinToTheWholeText) {
   for (const char* name :
        {"gpt2_bytelevel", "llama2_spm_bytefallback", "bert_wordpiece", "unigram_metaspace"}) {
     const auto tokenizer = Tokenizer::load(kGolden / name);
-    for (int i = 0; i < 300; ++i) {
+    for (int i = 0; i < 40; ++i) {
       std::vector<int32_t> ids;
       for (uint64_t left = random.below(300); left > 0; --left)
         ids.push_back(
@@ -74,10 +74,10 @@ TEST(StreamDecoding, HoldsBackUnfinishedCharacters) {
   EXPECT_EQ(pieces[pieces.size() - 2], "");
 }
 
-TEST(LongWords, TakeAboutLinearTime) {  // a quadratic algorithm would take minutes
+TEST(LongWords, TakeAboutLinearTime) {  // a quadratic algorithm would take a minute
   for (const char* name : {"llama3_bytelevel", "llama2_spm_bytefallback"}) {
     const auto tokenizer = Tokenizer::load(kGolden / name);
-    const std::string text(1'000'000, 'a');
+    const std::string text(300'000, 'a');
     EXPECT_EQ(tokenizer->decode(tokenizer->encode(text, false)), text);
   }
 }
