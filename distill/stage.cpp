@@ -31,8 +31,14 @@ void training_data(const TrainingOptions& training, std::vector<std::string>& da
   if (training.validation) data.push_back(*training.validation);
 }
 
-void train_references(const Node& node, std::vector<std::string>& data, std::vector<std::string>&) {
-  training_data(parsed<TrainOptions>(node).training, data);
+void train_references(const Node& node, std::vector<std::string>& data,
+                      std::vector<std::string>& stages) {
+  const auto options = parsed<TrainOptions>(node);
+  training_data(options.training, data);
+  if (options.tokenizer && options.tokenizer->path) {
+    const std::string& path = *options.tokenizer->path;
+    stages.push_back(path.find('/') == std::string::npos ? "./" + path : path);  // a directory
+  }
 }
 
 void distill_references(const Node& node, std::vector<std::string>& data,

@@ -36,7 +36,7 @@ void lora_references(const Node& node, std::vector<std::string>& data, std::vect
 void merge_references(const Node& node, std::vector<std::string>&,
                       std::vector<std::string>& stages) {
   const std::string adapter = parsed<MergeOptions>(node).adapter;
-  if (!adapter.empty() && !lora::is_path(adapter)) stages.push_back(adapter);
+  if (!adapter.empty()) stages.push_back(adapter);
 }
 
 StageEstimate lora_estimate(const StageSpec& stage, const Recipe& recipe,

@@ -125,6 +125,9 @@ std::optional<Manifest> CacheKeys::draft(const StageSpec& spec,
   for (const auto& parent : parents) {
     if (parent == "model") {
       m.parents[parent] = model_hash();
+    } else if (is_directory_reference(parent)) {
+      const fs::path directory = recipe_.file.parent_path() / parent;
+      m.parents[parent] = hashes_.of(model_files(directory), directory);
     } else {
       const auto known = artifacts.find(parent);
       if (known == artifacts.end()) return std::nullopt;

@@ -76,6 +76,11 @@ class CacheKeys {
 /// The row of the table with this name; null when there is none.
 const StageType* find_stage_type(const Toolbox& tools, std::string_view name);
 
+/// Whether what a stage refers to is a directory and not a stage's name (StageType::references).
+inline bool is_directory_reference(std::string_view name) {
+  return name.find('/') != std::string_view::npos;
+}
+
 /// The stage's own seed: the first 8 bytes of SHA-256("<seed>:<name>").
 uint64_t stage_seed(uint64_t recipe_seed, const std::string& stage_name);
 

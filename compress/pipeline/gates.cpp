@@ -45,7 +45,8 @@ std::string objection(const Gate& gate, const std::string& reference,
 
 }  // namespace
 
-void check_gates(const Recipe& recipe, const std::vector<std::string>& models, Problems& problems) {
+void check_gates(const Recipe& recipe, const std::vector<std::string>& models,
+                 const std::vector<std::string>& metrics, Problems& problems) {
   const auto contains = [](const std::vector<std::string>& list, const std::string& item) {
     return std::find(list.begin(), list.end(), item) != list.end();
   };
@@ -69,6 +70,9 @@ void check_gates(const Recipe& recipe, const std::vector<std::string>& models, P
     } else if (bounded_metric(gate.metric).empty()) {
       problems.add("unknown gate '" + gate.metric + "'", gate.where,
                    "known: recovery, <metric>_max, <metric>_min");
+    } else if (const auto metric = bounded_metric(gate.metric); !contains(metrics, metric)) {
+      problems.add("gate on the unknown metric '" + metric + "'", gate.where,
+                   suggest(metric, metrics));
     }
   }
 }

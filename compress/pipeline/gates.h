@@ -10,8 +10,10 @@
 
 namespace attar {
 
-/// Gates name models of the recipe and something that its evaluation measures.
-void check_gates(const Recipe& recipe, const std::vector<std::string>& models, Problems& problems);
+/// Gates name models of the recipe and something that its evaluation measures; `metrics` are all
+/// known names.
+void check_gates(const Recipe& recipe, const std::vector<std::string>& models,
+                 const std::vector<std::string>& metrics, Problems& problems);
 
 /// One sentence a missed gate. `recovery` is perplexity(reference) / perplexity(model), at least
 /// the bound;

@@ -91,7 +91,9 @@ struct StageType {
   std::vector<FieldInfo> (*describe)() = nullptr;
   /// Resolved options for manifest and cache key; mistakes go to `problems`.
   nlohmann::ordered_json (*resolve)(const Node& options, Problems& problems) = nullptr;
-  /// Names that the options refer to: {data entries, stages}; used for checks and the cache key.
+  /// Names that the options refer to: {data entries, stages}; used for checks and the cache key. A
+  /// stage with a
+  /// '/' is a directory instead, relative to the recipe file: an adapter, a tokenizer.
   std::function<void(const Node& options, std::vector<std::string>& data,
                      std::vector<std::string>& stages)>
       references;

@@ -82,12 +82,19 @@ void check_stage(const StageSpec& spec, const Recipe& recipe, const Toolbox& too
     if (!name.empty() && !recipe.find_data(name))
       problems.add(fmt::format("stage '{}' uses the unknown data entry '{}'", spec.name, name),
                    spec.where, suggest(name, names_of(recipe.data)));
-  for (const auto& name : stages)
-    if (!name.empty() && !contains(earlier, name))
+  for (const auto& name : stages) {
+    if (is_directory_reference(name)) {
+      if (!fs::is_directory(recipe.file.parent_path() / name))
+        problems.add(fmt::format("stage '{}' uses the directory '{}', which does not exist",
+                                 spec.name, name),
+                     spec.where, "relative paths are relative to the recipe file");
+    } else if (!name.empty() && !contains(earlier, name)) {
       problems.add(
           fmt::format("stage '{}' refers to '{}', which is neither the model nor an earlier stage",
                       spec.name, name),
           spec.where, suggest(name, earlier));
+    }
+  }
 }
 
 void check_evaluation(const Recipe& recipe, const Toolbox& tools, Problems& problems) {
@@ -113,7 +120,7 @@ void validate_recipe(const Recipe& recipe, const Toolbox& tools, Problems& probl
     models.push_back(spec.name);
   }
   check_evaluation(recipe, tools, problems);
-  check_gates(recipe, models, problems);
+  check_gates(recipe, models, tools.metrics, problems);
 }
 
 }  // namespace attar

@@ -136,7 +136,7 @@ inline const Toolbox& fake_toolbox() {
     return type;
   };
   static const std::vector<StageType> kStages = {row(false, "scale"), row(true, "train")};
-  static const Toolbox kTools{kStages, {"perplexity", "kl"}, evaluate_fake};
+  static const Toolbox kTools{kStages, {"perplexity", "kl", "kl_mean"}, evaluate_fake};
   return kTools;
 }
 

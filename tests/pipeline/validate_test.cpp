@@ -35,12 +35,13 @@ TEST_F(ValidateTest, EveryMistakeAtOnceWithItsPlace) {
       "  - {name: c, type: scale, data: idz, teacher: d}\n"
       "  - {name: d, type: scale, mode: wrok}\n",
       "evaluate: {data: ids, metrics: [perplexty], models: [a]}\n"
-      "gates: {b: {recovery: 0.9}, a: {perplexity: 3}}\n");
+      "gates: {b: {recovery: 0.9}, a: {perplexity: 3, kl_maen_max: 1}}\n");
   for (const char* mention :
        {"recipe.yaml:9", "unknown stage type 'scael'", "did you mean 'scale'?", "factr",
         "did you mean 'factor'?", "idz", "did you mean 'ids'?", "refers to 'd'", "wrok",
         "unknown metric 'perplexty'", "perplexity", "gate on 'b', which is not evaluated",
-        "unknown gate 'perplexity'", "<metric>_max"})
+        "unknown gate 'perplexity'", "<metric>_max", "unknown metric 'kl_maen'",
+        "did you mean 'kl_mean'?"})
     EXPECT_MENTIONS(text, mention);
 }
 
@@ -54,6 +55,18 @@ TEST_F(ValidateTest, MissingFiles) {
   EXPECT_MENTIONS(mistakes(kTwoStages), "no such model directory");
   std::ofstream(root_ / "ids.safetensors").flush();
   EXPECT_MENTIONS(mistakes(kTwoStages), "data file is empty");
+}
+
+TEST_F(ValidateTest, DirectoriesThatStagesReferTo) {
+  const std::string stages = "  - {name: a, type: scale, teacher: ./adapter}\n";
+  EXPECT_MENTIONS(mistakes(stages), "'./adapter', which does not exist");
+  fs::create_directory(root_ / "adapter");
+  EXPECT_EQ(mistakes(stages), "");
+  for (const char* content : {"1", "2"}) {
+    std::ofstream(root_ / "adapter" / "adapter_config.json") << content;
+    run(recipe(stages));
+  }
+  EXPECT_EQ(run_counts()["a"], 2) << "its contents are part of the cache key";
 }
 
 TEST_F(ValidateTest, StagesThatNeedAModel) {
