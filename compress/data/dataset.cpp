@@ -42,6 +42,17 @@ std::vector<std::string> read_all(const DataSpec& data) {
   return read_column(data.path, format == "csv", data.field);
 }
 
+/// A text that is not parted has no documents to leave out: skip and take count its lines.
+std::string selected_lines(const DataSpec& data, std::string_view text) {
+  std::vector<size_t> starts = {0};
+  for (size_t i = 0; i + 1 < text.size(); ++i)
+    if (text[i] == '\n') starts.push_back(i + 1);
+  const Range range = selected_range(data, static_cast<int64_t>(starts.size()), "lines");
+  starts.push_back(text.size());
+  const size_t begin = starts[static_cast<size_t>(range.begin)];
+  return std::string(text.substr(begin, starts[static_cast<size_t>(range.end)] - begin));
+}
+
 }  // namespace
 
 Range selected_range(const DataSpec& data, int64_t count, const char* unit) {
@@ -64,6 +75,8 @@ std::vector<std::string> load_documents(const DataSpec& data) {
   std::vector<std::string> documents = read_all(data);
   if (std::all_of(documents.begin(), documents.end(), [](const auto& d) { return d.empty(); }))
     throw bad_input(fmt::format("\"{}\" has no text", data.path.string()), data.where);
+  if (documents.size() == 1 && data_format(data) == "text")
+    return {selected_lines(data, documents[0])};
   const Range range = selected_range(data, static_cast<int64_t>(documents.size()), "documents");
   documents.erase(documents.begin() + range.end, documents.end());
   documents.erase(documents.begin(), documents.begin() + range.begin);

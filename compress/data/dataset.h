@@ -13,7 +13,8 @@
 namespace attar {
 
 /// The documents of a text-like data entry, in file order (a directory: by path). bad_input:
-/// missing, empty, malformed line (with its number), absent field, invalid UTF-8.
+/// missing, empty, malformed line (with its number), absent field, invalid UTF-8. `skip` and `take`
+/// count documents, of a single text its lines.
 std::vector<std::string> load_documents(const DataSpec& data);
 
 /// What was done to get the windows; a row of the report.

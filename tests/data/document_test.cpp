@@ -90,6 +90,12 @@ TEST_F(Documents, SkipAndTakePartWithoutOverlap) {
   EXPECT_THAT(load_documents(spec), ElementsAre("5"));
   spec.skip = 1.0;
   EXPECT_THAT(refused(spec), HasSubstr("leave nothing of 7 documents"));
+  DataSpec text = file("b.txt", "1\n2\n3\n\n5");
+  text.take = 0.4;
+  EXPECT_THAT(load_documents(text), ElementsAre("1\n2\n"));
+  text.skip = 0.4;
+  text.take.reset();
+  EXPECT_THAT(load_documents(text), ElementsAre("3\n\n5"));
   DataSpec one = file("a.txt", "one");
   one.take = 0.5;
   EXPECT_THAT(refused(one), HasSubstr("split"));
