@@ -21,9 +21,9 @@ void require_finite_statistics(const std::string& tensor, const UnitStatistics& 
 
 }  // namespace
 
-BlockEvidence watch_block(const HiddenStream& stream, const Block& block, int64_t index,
-                          const std::vector<DependencyGroup>& groups, const ModelSpec& spec,
-                          bool grams) {
+BlockEvidence pass_watched(HiddenStream& stream, const Block& block, int64_t index,
+                           const std::vector<DependencyGroup>& groups, const ModelSpec& spec,
+                           bool grams) {
   BlockEvidence evidence;
   for (const DependencyGroup& group : groups)
     if (group.block == index)
@@ -38,9 +38,11 @@ BlockEvidence watch_block(const HiddenStream& stream, const Block& block, int64_
     gram.resize(static_cast<size_t>(linear.in * linear.in));
     accumulate_gram(x, rows, linear.in, gram.data());
   };
+  const int64_t size = stream.window_length() * spec.hidden;
   for (int64_t window = 0; window < stream.windows(); ++window) {
-    const std::vector<float> out = stream.watch(block, index, window, observe);
-    evidence.block.add(stream.window(window), out.data(), stream.window_length(), spec.hidden);
+    const std::vector<float> before(stream.window(window), stream.window(window) + size);
+    stream.pass_window(block, index, window, observe);
+    evidence.block.add(before.data(), stream.window(window), stream.window_length(), spec.hidden);
   }
   for (const auto& [tensor, statistics] : evidence.inputs)
     require_finite_statistics(tensor, statistics);

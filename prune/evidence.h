@@ -20,12 +20,12 @@ struct BlockEvidence {
   BlockStatistics block;
 };
 
-/// Watches all windows go through block `index`: inputs of the output projections of `groups`
+/// Takes all windows through block `index` and watches inputs of the output projections of `groups`
 /// (those of that block), their second moments with `grams`, and how much the block turns the
 /// hidden states. Throws failure for activations that are not finite.
-BlockEvidence watch_block(const HiddenStream& stream, const Block& block, int64_t index,
-                          const std::vector<DependencyGroup>& groups, const ModelSpec& spec,
-                          bool grams);
+BlockEvidence pass_watched(HiddenStream& stream, const Block& block, int64_t index,
+                           const std::vector<DependencyGroup>& groups, const ModelSpec& spec,
+                           bool grams);
 
 /// Evidence about a group's units: norms of weights from `weights`, `inputs` from calibration or
 /// null.

@@ -125,8 +125,8 @@ class PruneRun {
       BlockEvidence evidence;
       if (stream) {
         const Block block(spec_, index, *model_.weights);
-        evidence = watch_block(*stream, block, index, groups, spec_, options_.compensate != "none");
-        stream->pass(block, index);
+        evidence =
+            pass_watched(*stream, block, index, groups, spec_, options_.compensate != "none");
       }
       for (const DependencyGroup& group : groups)
         if (group.block == index) choose_from(group, evidence);
@@ -183,10 +183,9 @@ class PruneRun {
       progress.update(index);
       const Block block(spec_, index, *model_.weights);
       influence[static_cast<size_t>(index)] =
-          criterion_.layer(watch_block(stream, block, index, {}, spec_, false).block);
+          criterion_.layer(pass_watched(stream, block, index, {}, spec_, false).block);
       if (!std::isfinite(influence[static_cast<size_t>(index)]))
         throw failure("the hidden states are not finite", fmt::format("layer {}", index));
-      stream.pass(block, index);
     }
     std::vector<double> scores = influence;
     for (int64_t i = 0; i < layers; ++i)

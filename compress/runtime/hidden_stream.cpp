@@ -63,11 +63,14 @@ const RopeTable* HiddenStream::rope(int64_t block) const {
 }
 
 void HiddenStream::pass(const Block& block, int64_t index) {
-  for (int64_t w = 0; w < windows(); ++w) {
-    check_interrupted();
-    block.forward(hidden_.data() + w * window_ * spec_->hidden, window_, nullptr, rope(index),
-                  Activations::exact);
-  }
+  for (int64_t w = 0; w < windows(); ++w) pass_window(block, index, w);
+}
+
+void HiddenStream::pass_window(const Block& block, int64_t index, int64_t window_index,
+                               const LinearObserver& observer) {
+  check_interrupted();
+  block.forward(hidden_.data() + window_index * window_ * spec_->hidden, window_, nullptr,
+                rope(index), Activations::exact, observer);
 }
 
 std::vector<float> HiddenStream::watch(const Block& block, int64_t index, int64_t window_index,

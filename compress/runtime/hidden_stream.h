@@ -36,6 +36,9 @@ class HiddenStream {
 
   /// Takes every window through the block (the spec's index-th), which replaces its hidden states.
   void pass(const Block& block, int64_t index);
+  /// The same for one window, watched.
+  void pass_window(const Block& block, int64_t index, int64_t window,
+                   const LinearObserver& observer = {});
   /// Takes a copy of one window through the block and returns it, [window, hidden]; the stream
   /// stays.
   std::vector<float> watch(const Block& block, int64_t index, int64_t window,
