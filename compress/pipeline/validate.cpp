@@ -26,9 +26,22 @@ bool contains(const std::vector<std::string>& list, const std::string& item) {
   return std::find(list.begin(), list.end(), item) != list.end();
 }
 
-void check_data(const DataSpec& data, Problems& problems) {
+/// Where a stage's options say `text` (the name of something they refer to).
+std::string place_of(const std::string& text, const StageSpec& spec) {
+  std::string place;
+  spec.options.for_each_scalar([&](const Node& scalar) {
+    if (place.empty() && scalar.text() == text && !contains(kStageKeys, scalar.key()))
+      place = scalar.where();
+  });
+  return place.empty() ? spec.where : place;
+}
+
+void check_data(const DataSpec& data, const Recipe& recipe, Problems& problems) {
   if (data.path.empty()) return;
   std::error_code code;
+  const DataSpec* parent = recipe.find_data(data.from);
+  if (parent && parent->path == data.path && !fs::exists(data.path, code))
+    return;  // told once, of the entry that names it
   if (!fs::exists(data.path, code)) {
     problems.add("no such data file: " + data.path.string(), data.where,
                  "relative paths are relative to the recipe file");
@@ -48,7 +61,7 @@ void check_data(const DataSpec& data, Problems& problems) {
 
 void check_model_place(const Recipe& recipe, Problems& problems) {
   if (recipe.model.empty()) return;
-  const std::string where = recipe.file.string() + ": model";
+  const std::string& where = recipe.model_where;
   std::error_code code;
   if (recipe.model.starts_with("hf://"))
     problems.add("models are not downloaded: " + recipe.model, where,
@@ -66,8 +79,9 @@ void check_model_place(const Recipe& recipe, Problems& problems) {
 void check_stage(const StageSpec& spec, const Recipe& recipe, const Toolbox& tools,
                  const std::vector<std::string>& earlier, Problems& problems) {
   const StageType* type = find_stage_type(tools, spec.type);
+  if (!type && spec.type.empty()) return;  // missing: the recipe's reader has said so
   if (!type) {
-    problems.add("unknown stage type '" + spec.type + "'", spec.where,
+    problems.add("unknown stage type '" + spec.type + "'", spec.options["type"].where(),
                  suggest(spec.type, names_of(tools.stages)));
     return;
   }
@@ -81,18 +95,18 @@ void check_stage(const StageSpec& spec, const Recipe& recipe, const Toolbox& too
   for (const auto& name : data)
     if (!name.empty() && !recipe.find_data(name))
       problems.add(fmt::format("stage '{}' uses the unknown data entry '{}'", spec.name, name),
-                   spec.where, suggest(name, names_of(recipe.data)));
+                   place_of(name, spec), suggest(name, names_of(recipe.data)));
   for (const auto& name : stages) {
     if (is_directory_reference(name)) {
       if (!fs::is_directory(recipe.file.parent_path() / name))
         problems.add(fmt::format("stage '{}' uses the directory '{}', which does not exist",
                                  spec.name, name),
-                     spec.where, "relative paths are relative to the recipe file");
+                     place_of(name, spec), "relative paths are relative to the recipe file");
     } else if (!name.empty() && !contains(earlier, name)) {
       problems.add(
           fmt::format("stage '{}' refers to '{}', which is neither the model nor an earlier stage",
                       spec.name, name),
-          spec.where, suggest(name, earlier));
+          place_of(name, spec), suggest(name, earlier));
     }
   }
 }
@@ -103,16 +117,20 @@ void check_evaluation(const Recipe& recipe, const Toolbox& tools, Problems& prob
   if (contains(e.models, "model") && recipe.model.empty())
     problems.add("evaluation of 'model', and the recipe has none", e.where,
                  "name stages only, or set model:");
-  for (const auto& metric : e.metrics)
-    if (!contains(tools.metrics, metric))
-      problems.add("unknown metric '" + metric + "'", e.where, suggest(metric, tools.metrics));
+  for (size_t i = 0; i < e.metrics.size(); ++i) {
+    const Node list = e.node["metrics"];
+    if (!contains(tools.metrics, e.metrics[i]))
+      problems.add("unknown metric '" + e.metrics[i] + "'",
+                   list.is_list() ? list.at(i).where() : list.where(),
+                   suggest(e.metrics[i], tools.metrics));
+  }
 }
 
 }  // namespace
 
 void validate_recipe(const Recipe& recipe, const Toolbox& tools, Problems& problems) {
   check_model_place(recipe, problems);
-  for (const auto& data : recipe.data) check_data(data, problems);
+  for (const auto& data : recipe.data) check_data(data, recipe, problems);
   std::vector<std::string> models;
   if (!recipe.model.empty()) models.push_back("model");
   for (const auto& spec : recipe.stages) {

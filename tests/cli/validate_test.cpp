@@ -91,7 +91,7 @@ TEST_F(Validate, EveryKeyMisspeltIsCaught) {
   for (size_t colon = kRecipe.find(": "); colon != std::string::npos;
        colon = kRecipe.find(": ", colon + 1)) {
     std::string text = kRecipe;
-    text.insert(colon, "x");
+    text.insert(text.begin() + static_cast<long>(colon), 'x');
     EXPECT_EQ(validate(text).exit_code, 2) << text.substr(text.rfind('\n', colon) + 1, 30);
   }
 }
