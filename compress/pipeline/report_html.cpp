@@ -159,6 +159,24 @@ std::string cell(const EvaluationRow* row) {
                      interval.empty() ? "" : "<small>" + html(interval) + "</small>");
 }
 
+std::string models_table(const std::vector<Model>& models, const std::vector<Column>& columns,
+                         std::string_view name) {
+  std::string text = fmt::format(
+      "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{}\"><table "
+      "class=\"sortable\"><thead><tr><th scope=\"col\">model</th>",
+      name);
+  for (const auto& column : columns)
+    text += fmt::format("<th scope=\"col\">{}</th>", html(column.title));
+  text += "</tr></thead><tbody>\n";
+  for (const auto& model : models) {
+    text += fmt::format("<tr><th scope=\"row\">{}{}</th>", html(model.name),
+                        model.is_reference ? "<small>reference</small>" : "");
+    for (const auto& column : columns) text += cell(model.find(column.metric));
+    text += "</tr>\n";
+  }
+  return text + "</tbody></table></div>\n";
+}
+
 }  // namespace
 
 std::string headline(const RunReport& run) {
@@ -201,24 +219,15 @@ std::string speed_section(const RunReport& run) {
 std::string models_section(const RunReport& run) {
   const auto models = models_of(run);
   if (models.empty()) return "";
-  std::string text =
-      "<section id=\"models\"><h2>All models</h2>\n<div class=\"scroll\" tabindex=\"0\" "
-      "role=\"region\" aria-label=\"All models\"><table class=\"sortable\"><thead><tr>"
-      "<th scope=\"col\">model</th>";
   const auto columns = columns_of(run);
-  for (const auto& column : columns)
-    text += fmt::format("<th scope=\"col\">{}</th>", html(column.title));
-  text += "</tr></thead><tbody>\n";
-  for (const auto& model : models) {
-    text += fmt::format("<tr><th scope=\"row\">{}{}</th>", html(model.name),
-                        model.is_reference ? "<small>reference</small>" : "");
-    for (const auto& column : columns) text += cell(model.find(column.metric));
-    text += "</tr>\n";
-  }
-  return text +
-         "</tbody></table></div>\n<p class=\"caption\">± is half the width of the 95 % "
-         "bootstrap interval over windows. KL in nats, to the reference."
-         "</p></section>\n";
+  std::string text = "<section id=\"models\"><h2>All models</h2>\n" +
+                     models_table(models, columns.main, "All models") +
+                     "<p class=\"caption\">± is half the width of the 95 % bootstrap interval over "
+                     "windows. KL in nats, to the reference.</p>";
+  if (!columns.other.empty())
+    text += "<details><summary>more metrics</summary>" +
+            models_table(models, columns.other, "More metrics") + "</details>\n";
+  return text + "</section>\n";
 }
 
 }  // namespace report

@@ -36,7 +36,7 @@ std::string rule(size_t columns) {
 
 std::string models_table(const RunReport& run) {
   const auto models = report::models_of(run);
-  const auto columns = report::columns_of(run);
+  const auto columns = report::columns_of(run).main;
   std::vector<std::string> head = {"model"};
   for (const auto& column : columns) head.push_back(escape(column.title));
   std::string text = table_line(head) + rule(head.size());
@@ -135,7 +135,7 @@ std::string render_summary(const RunReport& run) {
   const auto models = report::models_of(run);
   if (models.empty()) return "no model was evaluated\n";
   std::vector<std::vector<std::string>> lines(1, {"model"});
-  const auto columns = report::columns_of(run);
+  const auto columns = report::columns_of(run).main;
   for (const auto& column : columns) lines[0].push_back(column.title);
   for (const auto& model : models) {
     auto& line = lines.emplace_back(1, model.name + (model.is_reference ? " *" : ""));

@@ -26,6 +26,9 @@ constexpr KnownColumn kColumns[] = {
     {"peak_rss_bytes", "peak memory"},
 };
 
+/// Metrics that refine another one.
+constexpr const char* kRefining[] = {"kl_p50", "kl_p90", "kl_p99_9", "kl_max", "rms_delta_p"};
+
 std::string human_count(double value) {
   const char* units[] = {"", " k", " M", " G"};
   size_t unit = 0;
@@ -76,20 +79,24 @@ std::vector<Model> models_of(const RunReport& report) {
   return models;
 }
 
-std::vector<Column> columns_of(const RunReport& report) {
+Columns columns_of(const RunReport& report) {
   std::vector<std::string> present;
   for (const auto& row : report.evaluation) {
     const std::string key = metric_key(report.evaluation, row);
     if (std::find(present.begin(), present.end(), key) == present.end()) present.push_back(key);
   }
-  std::vector<Column> columns;
+  Columns columns;
   for (const auto& known : kColumns) {
     const auto found = std::find(present.begin(), present.end(), known.metric);
     if (found == present.end()) continue;
-    columns.push_back({known.metric, known.title});
+    columns.main.push_back({known.metric, known.title});
     present.erase(found);
   }
-  for (const auto& metric : present) columns.push_back({metric, metric});
+  for (const auto& metric : present) {
+    const bool refines =
+        std::find(std::begin(kRefining), std::end(kRefining), metric) != std::end(kRefining);
+    (refines ? columns.other : columns.main).push_back({metric, metric});
+  }
   return columns;
 }
 

@@ -35,8 +35,12 @@ std::vector<Model> models_of(const RunReport& report);
 struct Column {
   std::string metric, title;
 };
-/// Those that any model has a value for: the known ones first, in a fixed order.
-std::vector<Column> columns_of(const RunReport& report);
+struct Columns {
+  std::vector<Column> main;   // the known ones first, in a fixed order
+  std::vector<Column> other;  // what only refines a main one: "kl_p90"
+};
+/// Those that any model has a value for.
+Columns columns_of(const RunReport& report);
 
 /// The model that a reader came for: the last one that is not the reference (the only one, if need
 /// be); null without models.

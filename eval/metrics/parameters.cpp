@@ -11,6 +11,7 @@ void measure(const MetricInput& input, std::vector<EvaluationRow>& rows) {
   row.value = static_cast<double>(input.size.parameters);
   row.unit = "count";
   row.n = input.size.parameters;
+  row.details = {{"counts", "every tensor; a tied head once"}};
   rows.push_back(std::move(row));
 }
 
