@@ -176,6 +176,25 @@ std::string checks_table(const std::string& rows, std::string_view name) {
       name, rows);
 }
 
+/// How values were had: the details of the first row of every protocol stand for the others.
+std::string measured(const RunReport& run) {
+  std::string text;
+  std::vector<std::string> told;
+  for (const auto& row : run.evaluation) {
+    if (!row.details.is_object()) continue;
+    if (row.protocol.empty() && !row.details.contains("method")) continue;
+    const std::string what =
+        row.protocol.empty() ? "speed and memory were" : "protocol " + row.protocol + " was";
+    if (std::find(told.begin(), told.end(), what) != told.end()) continue;
+    told.push_back(what);
+    Json details = row.details;
+    for (const char* own : {"paired", "loss_nats", "interval"}) details.erase(own);
+    text += fmt::format("<details><summary>how {} measured</summary>{}</details>\n", html(what),
+                        facts_list(details));
+  }
+  return text;
+}
+
 }  // namespace
 
 std::string plain(const Json& json) {
@@ -239,19 +258,7 @@ std::string data_section(const RunReport& run) {
             html(data.contains("name") ? plain(data.at("name")) : "data") + "</h3>";
     text += facts_list(data) + "</article>\n";
   }
-  // How it was measured: the facts of the first row that carries them stand for all of its
-  // protocol.
-  std::vector<std::string> protocols;
-  for (const auto& row : run.evaluation) {
-    const std::string key = row.metric + " · " + row.protocol;
-    if (row.protocol.empty() || !row.details.is_object() || row.details.empty() ||
-        std::find(protocols.begin(), protocols.end(), key) != protocols.end())
-      continue;
-    protocols.push_back(key);
-    text +=
-        fmt::format("<details><summary>how {} was measured (protocol {})</summary>{}</details>\n",
-                    html(row.metric), html(row.protocol), facts_list(row.details));
-  }
+  text += measured(run);
   return text.empty()
              ? ""
              : "<section id=\"data\"><h2>Data and measurement</h2>\n" + text + "</section>\n";
