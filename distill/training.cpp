@@ -97,7 +97,7 @@ void train_model(StageContext& context) {
   const TrainingData data =
       load_training_data(context.recipe, options.training, start.tokenizer.get(), start.spec,
                          training_window(options.training, start.spec.max_positions), context.seed);
-  TrainableModel model(start.spec, precision(options.training), true);
+  TrainableModel model(start.spec, precision(options.training), Weights::trained);
   if (start.weights)
     model.load(*start.weights->weights);
   else
@@ -150,11 +150,11 @@ void distill_model(StageContext& context) {
       load_training_data(context.recipe, options.training, student.tokenizer.get(), student.spec,
                          window, context.seed);
   const distill::DistillLoss loss(options);
-  TrainableModel model(student.spec, precision(options.training), true);
+  TrainableModel model(student.spec, precision(options.training), Weights::trained);
   model.load(*student.directory.weights);
   std::optional<TrainableModel> teacher_model;
   if (loss.needs_teacher()) {
-    teacher_model.emplace(teacher.spec, precision(options.training), false);
+    teacher_model.emplace(teacher.spec, precision(options.training), Weights::frozen);
     teacher_model->load(*teacher.directory.weights);
   }
   const TrainingRun run{.model = model,

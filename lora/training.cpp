@@ -76,7 +76,7 @@ Check compare_merged(const OpenedModel& base, const LoraConfig& config,
         {module.module, module.rank, static_cast<float>(config.scale_of(module.module))});
   at::Tensor attached;
   {
-    TrainableModel model(base.spec, Precision::fp32, false);
+    TrainableModel model(base.spec, Precision::fp32, Weights::frozen);
     model.load(*base.directory.weights);
     model.attach(plans, 0, 1);
     for (const LoraModule& module : modules)
@@ -89,7 +89,7 @@ Check compare_merged(const OpenedModel& base, const LoraConfig& config,
     model.refresh();
     attached = model.logits(ids);
   }
-  TrainableModel folded(base.spec, Precision::fp32, false);
+  TrainableModel folded(base.spec, Precision::fp32, Weights::frozen);
   folded.load(*with_adapter(base.directory.weights, adapter));
   const auto difference = (folded.logits(ids) - attached).abs().max().item<double>();
   const auto size = attached.abs().max().item<double>();
@@ -116,7 +116,8 @@ void train_adapter(StageContext& context) {
   StageReport& report = context.report;
   std::vector<LoraModule> modules;
   {
-    TrainableModel model(base.spec, precision(options.training), false);
+    TrainableModel model(base.spec, precision(options.training),
+                         options.base == "nf4" ? Weights::nf4 : Weights::frozen);
     model.load(*base.directory.weights);
     model.attach(plans, options.dropout, Random(context.seed).next());
     const CrossEntropy loss;
@@ -140,10 +141,14 @@ void train_adapter(StageContext& context) {
     modules = modules_of(model, targets, options.rank);
   }
   report.facts["adapted_layers"] = targets.size();
+  report.facts["base"] = options.base;
   const fs::path adapter = context.output / "adapter";
   report.checks.push_back(write_and_compare(adapter, config, modules));
   if (options.merge == "none") return;
   report.facts["output_dtype"] = torch_dtype_name(dtype);
+  if (options.base == "nf4")
+    report.facts["merged_into"] =
+        "the input model's own weights (training saw them rounded to NF4)";
   report.checks.push_back(compare_merged(base, config, modules, adapter,
                                          probe_ids(data.train.ids, data.train.window, 1)));
   report.checks.push_back(

@@ -131,8 +131,9 @@ ATTAR_INLINE float sigmoid(float x) {
 template <class T>
 ATTAR_INLINE void silu_gate_rows(const T* gate_up, T* out, int64_t rows, int64_t width) {
   for (int64_t row = 0; row < rows; ++row) {
-    const T *gate = gate_up + 2 * row * width, *up = gate + width;
-    T* y = out + row * width;
+    const T* __restrict gate = gate_up + 2 * row * width;
+    const T* __restrict up = gate + width;
+    T* __restrict y = out + row * width;
     for (int64_t i = 0; i < width; ++i) {
       const float g = get(gate[i]);
       put(y[i], g * sigmoid(g) * get(up[i]));
@@ -144,8 +145,11 @@ template <class T>
 ATTAR_INLINE void silu_gate_backward_rows(const T* gate_up, const T* dout, T* dgate_up,
                                           int64_t rows, int64_t width) {
   for (int64_t row = 0; row < rows; ++row) {
-    const T *gate = gate_up + 2 * row * width, *up = gate + width, *dy = dout + row * width;
-    T *dgate = dgate_up + 2 * row * width, *dup = dgate + width;
+    const T* __restrict gate = gate_up + 2 * row * width;
+    const T* __restrict up = gate + width;
+    const T* __restrict dy = dout + row * width;
+    T* __restrict dgate = dgate_up + 2 * row * width;
+    T* __restrict dup = dgate + width;
     for (int64_t i = 0; i < width; ++i) {
       const float g = get(gate[i]), s = sigmoid(g), d = get(dy[i]);
       put(dgate[i], d * get(up[i]) * s * (1.0f + g * (1.0f - s)));

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "compress/base/random.h"
-#include "compress/model/kernels.h"
+#include "compress/model/typed.h"
 
 namespace attar {
 namespace {
@@ -52,40 +52,75 @@ LinearGroup::LinearGroup(std::vector<const LinearSpec*> linears, const Parameter
     out_ += linear->out;
   }
   const auto count = static_cast<int64_t>(linears.size());
-  weight_ = store.values(weights, count);
-  weight_gradient_ = store.gradients(weights, count);
+  if (weights >= 0) {
+    weight_ = store.values(weights, count);
+    weight_gradient_ = store.gradients(weights, count);
+  }
   if (biases >= 0) {
     bias_ = store.values(biases, count);
     bias_gradient_ = store.gradients(biases, count);
   }
 }
 
+void LinearGroup::hold(size_t member, std::span<const float> weight, at::ScalarType dtype,
+                       bool nf4) {
+  const Member& m = members_[member];
+  dtype_ = dtype;
+  if (nf4) {
+    nf4_.resize(members_.size());
+    nf4_[member] = quantize_nf4(weight, m.spec->out, in_);
+    return;
+  }
+  if (!packed_.defined()) packed_ = at::empty({out_, in_}, dtype);
+  with_type(dtype, [&]<class T>(T) {
+    kernel::narrow(weight.data(), data<T>(packed_) + m.first_row * in_, m.spec->out * in_);
+  });
+}
+
 void LinearGroup::refresh(at::ScalarType dtype) {
   const at::NoGradGuard no_grad;
   if (bias_.defined()) packed_bias_ = bias_.to(dtype);
-  if (adapters_.empty()) {
-    packed_ = weight_.to(dtype);  // float32: the master itself
-    return;
-  }
+  if (!adapters_.empty()) return refresh_adapters(dtype);
+  if (weight_.defined()) packed_ = weight_.to(dtype);  // float32: the master itself
+}
+
+void LinearGroup::refresh_adapters(at::ScalarType dtype) {
   const int64_t rank = adapters_.front().a.size(0);
   const auto count = static_cast<int64_t>(adapters_.size());
-  if (!packed_.defined() || packed_.size(1) != in_ + count * rank) {
-    packed_ = at::zeros({out_, in_ + count * rank}, dtype);
-    packed_.narrow(1, 0, in_).copy_(weight_);
+  if (!packed_a_.defined()) {
     packed_a_ = at::empty({count * rank, in_}, dtype);
+    if (nf4_.empty()) {
+      const at::Tensor base = weight_.defined() ? weight_ : packed_;
+      packed_ = at::zeros({out_, in_ + count * rank}, dtype);
+      packed_.narrow(1, 0, in_).copy_(base);
+      packed_b_ = packed_.narrow(1, in_, count * rank);
+    } else {
+      packed_b_ = at::zeros({out_, count * rank}, dtype);
+    }
   }
   for (int64_t i = 0; i < count; ++i) {
     const LowRank& adapter = adapters_[static_cast<size_t>(i)];
     packed_a_.narrow(0, i * rank, rank).copy_(adapter.a);
     const Member& member = members_[static_cast<size_t>(adapter.member)];
-    packed_.narrow(0, member.first_row, member.spec->out)
-        .narrow(1, in_ + i * rank, rank)
+    packed_b_.narrow(0, member.first_row, member.spec->out)
+        .narrow(1, i * rank, rank)
         .copy_(adapter.b * adapter.scale);
   }
 }
 
 at::Tensor LinearGroup::packed_weight() const {
-  return packed_;
+  if (nf4_.empty()) return packed_;
+  const int64_t ranks = packed_b_.defined() ? packed_b_.size(1) : 0, stride = in_ + ranks;
+  const at::Tensor wide = at::empty({out_, stride}, dtype_);
+  for (size_t i = 0; i < members_.size(); ++i)
+    with_type(dtype_, [&]<class T>(T) {
+      at::parallel_for(0, members_[i].spec->out, 16, [&](int64_t begin, int64_t end) {
+        dequantize_nf4(nf4_[i], begin, end,
+                       data<T>(wide) + (members_[i].first_row + begin) * stride, stride);
+      });
+    });
+  if (ranks) wide.narrow(1, in_, ranks).copy_(packed_b_);
+  return wide;
 }
 
 at::Tensor LinearGroup::product(const at::Tensor& x) const {

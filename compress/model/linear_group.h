@@ -3,9 +3,11 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "compress/architecture/model_spec.h"
+#include "compress/model/nf4.h"
 #include "compress/model/parameters.h"
 #include "compress/model/torch_compat.h"
 
@@ -19,8 +21,9 @@ struct LowRank {
   float scale = 1;
 };
 
-/// The members' weights as one matrix. Values are masters in float32; what the products use is
-/// `packed`, renewed by refresh() after the masters changed.
+/// The members' weights as one matrix. Trained ones have float32 masters in a store, from which
+/// refresh() makes what the products use. Frozen ones are held in the products' type alone, or in
+/// NF4 and widened for each product.
 class LinearGroup {
  public:
   struct Member {
@@ -29,7 +32,7 @@ class LinearGroup {
   };
 
   /// `weights` and `biases` are the first of the members' entries, declared in order; biases −1:
-  /// none.
+  /// none, weights −1: frozen, given by hold().
   LinearGroup(std::vector<const LinearSpec*> linears, const ParameterStore& store, int64_t weights,
               int64_t biases);
 
@@ -37,7 +40,9 @@ class LinearGroup {
   int64_t in() const { return in_; }
   int64_t out() const { return out_; }
 
-  /// Holds the frozen weights in `dtype` only: the float32 masters are not read again.
+  /// A frozen member's weight [out, in], rounded to `dtype` or to NF4.
+  void hold(size_t member, std::span<const float> weight, at::ScalarType dtype, bool nf4);
+  /// To be called after masters, biases or adapters changed.
   void refresh(at::ScalarType dtype);
   void attach(LowRank adapter) { adapters_.push_back(std::move(adapter)); }
   const std::vector<LowRank>& adapters() const { return adapters_; }
@@ -55,6 +60,7 @@ class LinearGroup {
  private:
   friend struct GroupFunction;
   at::Tensor packed_weight() const;  // [out, in + Σ rank]
+  void refresh_adapters(at::ScalarType dtype);
   void add_weight_gradient(const at::Tensor& x, const at::Tensor& dy) const;
 
   std::vector<Member> members_;
@@ -62,6 +68,9 @@ class LinearGroup {
   at::Tensor weight_, weight_gradient_, bias_, bias_gradient_;
   std::vector<LowRank> adapters_;
   at::Tensor packed_, packed_bias_, packed_a_;
+  at::ScalarType dtype_ = at::kFloat;
+  std::vector<Nf4Matrix> nf4_;  // of each member, when held so
+  at::Tensor packed_b_;         // then the adapters' columns alone, [out, Σ rank]
 };
 
 /// sum [n] (float32) += x [n] (any float type), in place.

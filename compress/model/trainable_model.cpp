@@ -31,9 +31,11 @@ void declare_norm(ParameterStore& store, const NormSpec& norm, int64_t width) {
   if (!norm.bias.empty()) store.add(norm.bias, {width});
 }
 
-Place declare_group(ParameterStore& store, const Linears& linears) {
+/// Frozen weights are held by their group, not in the store.
+Place declare_group(ParameterStore& store, const Linears& linears, bool frozen) {
   Place place{-1, -1};
   for (const LinearSpec* linear : linears) {
+    if (frozen) break;
     const int64_t index = store.add(linear->weight, {linear->out, linear->in});
     if (place.weights < 0) place.weights = index;
   }
@@ -65,13 +67,16 @@ struct TrainableModel::BlockParts {
 
 TrainableModel::~TrainableModel() = default;
 
-TrainableModel::TrainableModel(const ModelSpec& spec, Precision precision, bool trained)
-    : spec_(spec), dtype_(precision == Precision::bf16 ? at::kBFloat16 : at::kFloat) {
+TrainableModel::TrainableModel(const ModelSpec& spec, Precision precision, Weights weights)
+    : spec_(spec),
+      dtype_(precision == Precision::bf16 ? at::kBFloat16 : at::kFloat),
+      weights_(weights) {
   // Declared in the order of use; the groups' views can only be made once everything is declared.
   std::vector<std::pair<Groups*, std::pair<Linears, Place>>> declared;
   const auto declare = [&](Groups& to, const Linears& linears) {
     for (const Linears& group : grouped(linears))
-      declared.push_back({&to, {group, declare_group(parameters_, group)}});
+      declared.push_back(
+          {&to, {group, declare_group(parameters_, group, weights != Weights::trained)}});
   };
   const int64_t embedding = parameters_.add(spec_.embedding, {spec_.vocab, spec_.hidden});
   for (const BlockSpec& block : spec_.blocks) {
@@ -90,8 +95,9 @@ TrainableModel::TrainableModel(const ModelSpec& spec, Precision precision, bool 
     declare(parts.down, {&block.mlp.down});
   }
   declare_norm(parameters_, spec_.final_norm, spec_.hidden);
-  const Place head = spec_.tied ? Place{embedding, -1} : declare_group(parameters_, {&spec_.head});
-  parameters_.allocate(trained);
+  const Place head =
+      spec_.tied ? Place{embedding, -1} : declare_group(parameters_, {&spec_.head}, false);
+  parameters_.allocate(weights == Weights::trained);
   for (auto& [groups, made] : declared)
     groups->push_back(std::make_unique<LinearGroup>(made.first, parameters_, made.second.weights,
                                                     made.second.biases));
@@ -109,16 +115,26 @@ std::vector<LinearGroup*> TrainableModel::groups() const {
 }
 
 void TrainableModel::load(const WeightSource& weights) {
-  for (size_t i = 0; i < parameters_.entries().size(); ++i) {
-    const auto& entry = parameters_.entries()[i];
-    const std::vector<float> values = weights.floats(entry.name);
-    if (static_cast<int64_t>(values.size()) != entry.count)
+  const auto read = [&](const std::string& name, int64_t count) {
+    std::vector<float> values = weights.floats(name);
+    if (static_cast<int64_t>(values.size()) != count)
       throw bad_input("the tensor has " + std::to_string(values.size()) + " elements, not " +
-                          std::to_string(entry.count),
-                      "tensor " + entry.name, "config.json and the weights disagree");
-    require_finite(entry.name, values);
+                          std::to_string(count),
+                      "tensor " + name, "config.json and the weights disagree");
+    require_finite(name, values);
+    return values;
+  };
+  for (const auto& entry : parameters_.entries()) {
+    const std::vector<float> values = read(entry.name, entry.count);
     std::copy(values.begin(), values.end(), parameters_.flat().data_ptr<float>() + entry.offset);
   }
+  if (weights_ != Weights::trained)
+    for (LinearGroup* group : groups())
+      for (size_t m = 0; m < group->members().size(); ++m) {
+        const LinearSpec& linear = *group->members()[m].spec;
+        group->hold(m, read(linear.weight, linear.out * linear.in), dtype_,
+                    weights_ == Weights::nf4);
+      }
   refresh();
 }
 

@@ -21,6 +21,10 @@ namespace attar {
 
 enum class Precision { fp32, bf16 };
 
+/// How the linear layers of the blocks are held: as float32 masters with gradients, or frozen, in
+/// the precision of the products or in NF4.
+enum class Weights { trained, frozen, nf4 };
+
 /// An adapter to be attached to one linear.
 struct AdapterPlan {
   std::string module;  // "model.layers.0.self_attn.q_proj"
@@ -30,13 +34,13 @@ struct AdapterPlan {
 
 class TrainableModel {
  public:
-  /// With `trained` there are gradients of every parameter (else the model is frozen, or its
-  /// adapters are trained). Weights are zero until load() or initialize().
-  TrainableModel(const ModelSpec& spec, Precision precision, bool trained);
+  /// Weights are undefined until load() or, when trained, initialize().
+  TrainableModel(const ModelSpec& spec, Precision precision, Weights weights);
   TrainableModel(const TrainableModel&) = delete;
   TrainableModel& operator=(const TrainableModel&) = delete;
 
-  /// Throws bad_input for a missing tensor or a value that is not finite.
+  /// Throws bad_input for a missing tensor or a value that is not finite. Reads one tensor at a
+  /// time.
   void load(const WeightSource& weights);
   /// N(0, 0.02) for matrices, those that write into the residual stream divided by √(2 · blocks)
   /// (Radford et al.: GPT-2, 2019); ones for norms.
@@ -67,7 +71,8 @@ class TrainableModel {
 
   /// What save() will write: every tensor of the spec in `dtype`.
   std::vector<TensorPlan> plan(DType dtype) const;
-  /// Writes all tensors (not the adapters) to `writer`, rounded to what it planned.
+  /// Of a trained model: writes all tensors (not the adapters) to `writer`, rounded to what it
+  /// planned.
   void save(ModelWriter& writer) const;
 
  private:
@@ -81,6 +86,7 @@ class TrainableModel {
 
   const ModelSpec spec_;
   at::ScalarType dtype_;
+  Weights weights_;
   ParameterStore parameters_, adapters_;
   std::vector<std::unique_ptr<BlockParts>> blocks_;
   std::unique_ptr<LinearGroup> head_;

@@ -36,7 +36,7 @@ ReadBack emit(TrainableModel& model, nlohmann::ordered_json config, DType dtype,
   const ModelSpec spec = read_model_spec(written.config, (directory / "config.json").string());
   check_weights(spec, *written.weights, directory.string());
   TrainableModel again(spec, model.dtype() == at::kFloat ? Precision::fp32 : Precision::bf16,
-                       false);
+                       Weights::frozen);
   again.load(*written.weights);
   const auto difference = (again.logits(ids) - expected).abs().max().item<double>();
   return {difference == 0.0,

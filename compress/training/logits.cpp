@@ -40,7 +40,7 @@ void torch_logits(const std::filesystem::path& model, const std::filesystem::pat
   const ModelSpec spec = read_model_spec(directory.config, (model / "config.json").string());
   check_weights(spec, *directory.weights, model.string());
   const at::Tensor ids = read_ids(Safetensors::open(input), spec.vocab);
-  TrainableModel trainable(spec, Precision::fp32, false);
+  TrainableModel trainable(spec, Precision::fp32, Weights::frozen);
   trainable.load(adapter.empty() ? *directory.weights : *with_adapter(directory.weights, adapter));
   const at::Tensor logits = trainable.logits(ids).contiguous();
   SafetensorsWriter writer(output, {{"logits", DType::f32, logits.sizes().vec()}});

@@ -23,8 +23,8 @@ struct TrainingRun {
   const TrainingOptions& options;
   uint64_t seed = 0;
   int threads = 1;
-  std::filesystem::path scratch;  // checkpoints; "" = none
-  std::string label;              // for progress
+  std::filesystem::path scratch = {};  // checkpoints; "" = none
+  std::string label = {};              // for progress
 };
 
 struct TrainingResult {

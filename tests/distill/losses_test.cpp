@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <map>
+#include <nlohmann/json.hpp>
 #include <set>
 #include <string>
 #include <vector>
@@ -102,7 +102,9 @@ TEST(Losses, AgreeWithReference) {
   const Fixture fixture;
   const auto expected = golden();
   for (const int t : {1, 2, 4}) {
-    const std::string prefix = "T" + std::to_string(t) + ".";
+    std::string prefix("T");
+    prefix += std::to_string(t);
+    prefix += '.';
     const auto temperature = static_cast<float>(t);
     const auto forward = fixture.mean(kl_loss(), temperature);
     EXPECT_NEAR(forward.mean, number(expected, prefix + "forward_kl"), 1e-5);

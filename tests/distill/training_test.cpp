@@ -18,16 +18,17 @@ namespace {
 
 const fs::path kGolden = fs::path(ATTAR_SOURCE_DIR) / "tests/golden";
 
-std::unique_ptr<TrainableModel> load(const std::string& name, bool trained) {
+std::unique_ptr<TrainableModel> load(const std::string& name, Weights weights) {
   const ModelDirectory directory = ModelDirectory::open(kGolden / name);
   auto model = std::make_unique<TrainableModel>(read_model_spec(directory.config, name),
-                                                Precision::fp32, trained);
+                                                Precision::fp32, weights);
   model->load(*directory.weights);
   return model;
 }
 
 TEST(Trajectory, DistillationFollowsReference) {
-  const auto student = load("llama_tied", true), teacher = load("llama_gqa", false);
+  const auto student = load("llama_tied", Weights::trained),
+             teacher = load("llama_gqa", Weights::frozen);
   const auto golden = Safetensors::open(kGolden / "methods/train/golden.safetensors");
   TokenWindows windows;
   windows.window = 24;
@@ -75,8 +76,9 @@ class Stage : public testing::Test {
   StageReport run(const std::string& stages, const std::string& name, void (*body)(StageContext&)) {
     Problems problems;
     const Recipe recipe = parse_recipe(
-        "attar: 1\nname: t\nseed: 3\noutput: out\nmodel: " + model_ +
-            "\ndata: {train: {path: code.txt, format: text}}\nstages: [" + stages + "]\n",
+        "attar: 1\nname: t\nseed: 3\noutput: out\n" +
+            (model_.empty() ? "" : "model: " + model_ + "\n") +
+            "data: {train: {path: code.txt, format: text}}\nstages: [" + stages + "]\n",
         "recipe.yaml", root_, {}, root_, problems);
     problems.throw_if_any();
     StageReport report;
@@ -104,7 +106,7 @@ class Stage : public testing::Test {
       "learning_rate: 0.005, tokenizer: {vocab_size: 280}, "
       "architecture: {hidden: 32, ffn: 48, layers: 2, heads: 4, kv_heads: 2, context: 64}}";
   fs::path root_;
-  std::string model_ = "''";
+  std::string model_;
 };
 
 TEST_F(Stage, TrainsFromScratchThenDistils) {

@@ -52,8 +52,8 @@ TEST(Merge, GivesTheReferencesWeights) {
     const auto sample = golden.at("merged_weight_sample").floats();
     const auto json =
         nlohmann::ordered_json::parse(read_text(kGolden / "methods/lora/golden.json"));
-    const std::string module = json[name]["merged_weight_sample"].get<std::string>();
-    const auto merged = ModelDirectory::open(out / "model").weights->floats(module + ".weight");
+    const std::string tensor = json[name]["merged_weight_sample"].get<std::string>();
+    const auto merged = ModelDirectory::open(out / "model").weights->floats(tensor);
     ASSERT_EQ(merged.size(), sample.size());
     for (size_t i = 0; i < sample.size(); ++i) ASSERT_NEAR(merged[i], sample[i], 1e-5) << i;
     fs::remove_all(out);

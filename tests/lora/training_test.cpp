@@ -61,7 +61,7 @@ TEST_F(LoraStage, WritesAdapterAndMergedModel) {
   for (const Check& check : report.checks) EXPECT_TRUE(check.passed) << check.name << check.detail;
   EXPECT_LT(report.facts["last_loss"].get<double>(), report.facts["first_loss"].get<double>());
   const attar::Adapter adapter = read_adapter(root_ / "stage/adapter");
-  EXPECT_EQ(adapter.modules.size(), 8u);
+  EXPECT_EQ(adapter.modules.size(), 12u);  // q, gate, up, down of three blocks
   EXPECT_TRUE(fs::exists(root_ / "stage/model/model.safetensors"));
 }
 
@@ -69,6 +69,13 @@ TEST_F(LoraStage, WithoutMergeWritesTheAdapterAlone) {
   run("rank: 2, rslora: true, merge: none");
   EXPECT_TRUE(fs::exists(root_ / "stage/adapter/adapter_model.safetensors"));
   EXPECT_FALSE(fs::exists(root_ / "stage/model"));
+}
+
+TEST_F(LoraStage, TrainsOnAnNf4Base) {
+  const StageReport report = run("rank: 4, base: nf4, dtype: fp32");
+  for (const Check& check : report.checks) EXPECT_TRUE(check.passed) << check.name << check.detail;
+  EXPECT_LT(report.facts["last_loss"].get<double>(), report.facts["first_loss"].get<double>());
+  EXPECT_EQ(report.facts["base"], "nf4");
 }
 
 TEST_F(LoraStage, RefusesTargetsThatMatchNothing) {

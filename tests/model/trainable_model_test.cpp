@@ -26,8 +26,8 @@ ModelSpec spec_of(const fs::path& config) {
 }
 
 std::unique_ptr<TrainableModel> load(const fs::path& directory, const std::string& config,
-                                     Precision precision, bool trained) {
-  auto model = std::make_unique<TrainableModel>(spec_of(directory / config), precision, trained);
+                                     Precision precision, Weights weights) {
+  auto model = std::make_unique<TrainableModel>(spec_of(directory / config), precision, weights);
   model->load(*ModelDirectory::open(directory).weights);
   return model;
 }
@@ -37,13 +37,13 @@ class GoldenLogits : public testing::TestWithParam<std::tuple<const char*, const
 TEST_P(GoldenLogits, AgreeWithReference) {
   const auto [name, config] = GetParam();
   const auto golden = Safetensors::open(kGolden / name / "golden.safetensors");
-  const auto model = load(kGolden / name, config, Precision::fp32, false);
+  const auto model = load(kGolden / name, config, Precision::fp32, Weights::frozen);
   const at::Tensor logits = model->logits(integers(golden.at("input_ids")));
   const at::Tensor expected = floats(golden.at("logits"));
   ASSERT_EQ(logits.sizes(), expected.sizes());
   EXPECT_LT((logits - expected).abs().max().item<float>(), 1e-4f);
 
-  const auto half = load(kGolden / name, config, Precision::bf16, false);
+  const auto half = load(kGolden / name, config, Precision::bf16, Weights::frozen);
   const at::Tensor rounded = half->logits(integers(golden.at("input_ids")));
   EXPECT_LT((rounded - expected).abs().mean().item<float>(), 0.05f);
 }
@@ -69,7 +69,7 @@ double cross_entropy(TrainableModel& model, const at::Tensor& ids) {
 TEST(Gradients, AgreeWithReference) {
   const auto expected = Safetensors::open(kGolden / "methods/train/llama_gqa_ce_grads.safetensors");
   const auto golden = Safetensors::open(kGolden / "llama_gqa/golden.safetensors");
-  const auto model = load(kGolden / "llama_gqa", "config.json", Precision::fp32, true);
+  const auto model = load(kGolden / "llama_gqa", "config.json", Precision::fp32, Weights::trained);
   EXPECT_NEAR(cross_entropy(*model, integers(golden.at("input_ids"))), 6.262709, 1e-5);
   ParameterStore& store = model->parameters();
   EXPECT_NEAR(store.flat_gradients().norm().item<double>(), 10.812912, 1e-4);
@@ -90,7 +90,7 @@ TEST(Gradients, AgreeWithDifferencesInEveryFamily) {
        {"llama_tied", "llama_llama3rope", "mistral_swa", "qwen2", "qwen3", "smollm3_nope"}) {
     const auto golden = Safetensors::open(kGolden / name / "golden.safetensors");
     const at::Tensor ids = integers(golden.at("input_ids"));
-    const auto model = load(kGolden / name, "config.json", Precision::fp32, true);
+    const auto model = load(kGolden / name, "config.json", Precision::fp32, Weights::trained);
     cross_entropy(*model, ids);
     ParameterStore& store = model->parameters();
     const at::Tensor gradient = store.flat_gradients().clone(), start = store.flat().clone();
@@ -109,7 +109,7 @@ TEST(Gradients, AgreeWithDifferencesInEveryFamily) {
 
 TEST(Attention, BlocksOfQueriesChangeNothing) {
   // 600 positions: three query blocks; the same positions alone in shorter prefixes must agree.
-  const auto model = load(kGolden / "mistral_swa", "config.json", Precision::fp32, false);
+  const auto model = load(kGolden / "mistral_swa", "config.json", Precision::fp32, Weights::frozen);
   const at::Tensor ids = at::arange(600, at::kLong).remainder(model->spec().vocab).view({1, 600});
   const at::Tensor all = model->logits(ids), prefix = model->logits(ids.narrow(1, 0, 200));
   EXPECT_LT((all.narrow(1, 0, 200) - prefix).abs().max().item<float>(), 1e-4f);
@@ -118,7 +118,7 @@ TEST(Attention, BlocksOfQueriesChangeNothing) {
 TEST(Adapters, ZeroBChangesNothingAndMergedEqualsAttached) {
   const auto golden = Safetensors::open(kGolden / "llama_gqa/golden.safetensors");
   const at::Tensor ids = integers(golden.at("input_ids"));
-  const auto model = load(kGolden / "llama_gqa", "config.json", Precision::fp32, false);
+  const auto model = load(kGolden / "llama_gqa", "config.json", Precision::fp32, Weights::frozen);
   const at::Tensor before = model->logits(ids);
   const std::string module = model->spec().blocks[0].attention.k.module();
   model->attach({{module, 4, 2.0f}}, 0, 1);
@@ -130,7 +130,7 @@ TEST(Adapters, ZeroBChangesNothingAndMergedEqualsAttached) {
   const at::Tensor attached = model->logits(ids);
   EXPECT_GT((attached - before).abs().max().item<float>(), 1e-3f);
 
-  const auto merged = load(kGolden / "llama_gqa", "config.json", Precision::fp32, false);
+  const auto merged = load(kGolden / "llama_gqa", "config.json", Precision::fp32, Weights::trained);
   merged->parameters()
       .value(merged->parameters().find(module + ".weight"))
       .add_(at::mm(b, model->adapters().value(0)), 2.0);
@@ -138,10 +138,38 @@ TEST(Adapters, ZeroBChangesNothingAndMergedEqualsAttached) {
   EXPECT_LT((merged->logits(ids) - attached).abs().max().item<float>(), 1e-4f);
 }
 
+TEST(Adapters, OnAnNf4BaseAreExactOnTheRoundedWeights) {
+  // What the model computes is what a float model of the dequantized weights computes.
+  const auto golden = Safetensors::open(kGolden / "qwen2/golden.safetensors");
+  const at::Tensor ids = integers(golden.at("input_ids"));
+  const auto nf4 = load(kGolden / "qwen2", "config.json", Precision::fp32, Weights::nf4);
+  const auto rounded = load(kGolden / "qwen2", "config.json", Precision::fp32, Weights::trained);
+  for (const BlockSpec& block : rounded->spec().blocks)
+    for (const auto& [name, linear] : block.linears()) {
+      const at::Tensor value =
+          rounded->parameters().value(rounded->parameters().find(linear->weight));
+      const Nf4Matrix matrix = quantize_nf4(
+          {value.data_ptr<float>(), static_cast<size_t>(value.numel())}, linear->out, linear->in);
+      dequantize_nf4(matrix, 0, linear->out, value.data_ptr<float>(), linear->in);
+    }
+  rounded->refresh();
+  EXPECT_TRUE(at::allclose(nf4->logits(ids), rounded->logits(ids), 1e-5, 1e-5));
+  const std::string module = nf4->spec().blocks[1].mlp.up.module();
+  for (TrainableModel* model : {nf4.get(), rounded.get()}) {
+    model->attach({{module, 3, 1.5f}}, 0, 2);
+    model->adapters().value(1).fill_(0.01);
+    model->refresh();
+    cross_entropy(*model, ids);
+  }
+  EXPECT_TRUE(at::allclose(nf4->logits(ids), rounded->logits(ids), 1e-5, 1e-5));
+  EXPECT_TRUE(at::allclose(nf4->adapters().flat_gradients(), rounded->adapters().flat_gradients(),
+                           1e-4, 1e-6));
+}
+
 TEST(TrainableModel, InitializesTheSameForASeed) {
   const ModelSpec spec = spec_of(kGolden / "llama_gqa/config.json");
-  TrainableModel one(spec, Precision::fp32, true), two(spec, Precision::fp32, true),
-      other(spec, Precision::fp32, true);
+  TrainableModel one(spec, Precision::fp32, Weights::trained),
+      two(spec, Precision::fp32, Weights::trained), other(spec, Precision::fp32, Weights::trained);
   one.initialize(7);
   two.initialize(7);
   other.initialize(8);

@@ -19,11 +19,11 @@ namespace {
 
 const fs::path kGolden = fs::path(ATTAR_SOURCE_DIR) / "tests/golden";
 
-std::unique_ptr<TrainableModel> load(const std::string& name, bool trained,
+std::unique_ptr<TrainableModel> load(const std::string& name, Weights weights,
                                      Precision precision = Precision::fp32) {
   const ModelDirectory directory = ModelDirectory::open(kGolden / name);
   auto model =
-      std::make_unique<TrainableModel>(read_model_spec(directory.config, name), precision, trained);
+      std::make_unique<TrainableModel>(read_model_spec(directory.config, name), precision, weights);
   model->load(*directory.weights);
   return model;
 }
@@ -72,7 +72,7 @@ void expect_trajectory(const TrainingResult& result, double after,
 }
 
 TEST(Trajectory, FullAdamWFollowsReference) {
-  const auto model = load("llama_gqa", true);
+  const auto model = load("llama_gqa", Weights::trained);
   const TokenWindows windows = fixture_windows();
   const CrossEntropy loss;
   const TrainingOptions options = reference_options();
@@ -82,7 +82,7 @@ TEST(Trajectory, FullAdamWFollowsReference) {
 }
 
 TEST(Trajectory, LoraAdamWFollowsReference) {
-  const auto model = load("llama_gqa", false);
+  const auto model = load("llama_gqa", Weights::frozen);
   std::vector<AdapterPlan> plans;
   for (const BlockSpec& block : model->spec().blocks)
     for (const LinearSpec* linear : {&block.attention.q, &block.attention.v})
@@ -118,11 +118,11 @@ TEST(Loop, AccumulationEqualsALargerBatch) {
   TrainingOptions options = reference_options();
   options.steps = 6;
   options.batch = 4;
-  const auto whole = load("llama_tied", true);
+  const auto whole = load("llama_tied", Weights::trained);
   const auto first = train({.model = *whole, .windows = windows, .loss = loss, .options = options});
   options.batch = 2;
   options.accumulate = 2;
-  const auto parts = load("llama_tied", true);
+  const auto parts = load("llama_tied", Weights::trained);
   const auto second =
       train({.model = *parts, .windows = windows, .loss = loss, .options = options});
   for (size_t i = 0; i < 6; ++i)
@@ -136,7 +136,7 @@ TEST(Loop, SameSeedSameBytesOtherSeedOtherBytes) {
   TrainingOptions options = reference_options();
   options.dtype = "bf16";
   const auto trained = [&](uint64_t seed) {
-    auto model = load("llama_gqa", true, Precision::bf16);
+    auto model = load("llama_gqa", Weights::trained, Precision::bf16);
     train({.model = *model, .windows = windows, .loss = loss, .options = options, .seed = seed});
     return model->parameters().flat();
   };
@@ -170,7 +170,7 @@ TEST(Loop, ResumedEqualsUninterruptedToTheByte) {
     fs::create_directories(scratch);
     options.checkpoint_every = 2;
     const auto fresh = [&] {
-      auto model = load("llama_gqa", !lora, Precision::bf16);
+      auto model = load("llama_gqa", lora ? Weights::frozen : Weights::trained, Precision::bf16);
       if (lora) model->attach({{model->spec().blocks[0].attention.q.module(), 4, 2.0f}}, 0.2, 5);
       return model;
     };
@@ -202,7 +202,7 @@ TEST(Loop, ResumedEqualsUninterruptedToTheByte) {
 }
 
 TEST(Loop, NonFiniteLossNamesTheStep) {
-  const auto model = load("llama_gqa", true);
+  const auto model = load("llama_gqa", Weights::trained);
   model->parameters().value(0).fill_(std::numeric_limits<float>::infinity());
   model->refresh();
   const TokenWindows windows = random_windows();
@@ -230,7 +230,7 @@ TEST(Loop, StepsFollowFromEpochs) {
 
 TEST(HeadLoss, ChunksAddUpAndGradientIsThatOfTheMean) {
   // 16,000 rows of 256 logits are three chunks.
-  const auto model = load("llama_tied", true);
+  const auto model = load("llama_tied", Weights::trained);
   const at::Tensor hidden = at::randn({40000, 64}, at::kFloat);
   const at::Tensor labels = at::randint(0, 256, {40000}, at::kLong);
   const CrossEntropy loss;
@@ -263,7 +263,7 @@ TEST(Emit, WhatIsWrittenIsWhatWasTrained) {
   const fs::path directory = fs::path(testing::TempDir()) / "attar_emit_test";
   for (const DType dtype : {DType::f32, DType::bf16, DType::f16}) {
     fs::remove_all(directory);
-    const auto model = load("qwen3", true);
+    const auto model = load("qwen3", Weights::trained);
     const auto config = ModelDirectory::open(kGolden / "qwen3").config;
     const at::Tensor ids = probe_ids(fixture_windows().ids, 24, 2);
     const ReadBack check = emit(*model, config, dtype, directory / "model", kGolden / "qwen3", ids);
