@@ -45,7 +45,7 @@ std::string curves(const StageRow& stage) {
   for (const auto& picture : pictures)
     text += fmt::format("<figure class=\"curve\"><figcaption>{}</figcaption>{}</figure>\n",
                         html(picture[0].name),
-                        lines(picture, stage.name + ": " + picture[0].name, "step", 480, 220));
+                        lines(picture, stage.name + ": " + picture[0].name, "step", 400, 200));
   return text.empty() ? "" : "<div class=\"curves\">" + text + "</div>";
 }
 
