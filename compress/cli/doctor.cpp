@@ -6,7 +6,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
-#include <sstream>
 
 #include "compress/base/error.h"
 #include "compress/base/files.h"
@@ -60,6 +59,7 @@ Json libtorch() {
   if (const auto* backend = training_backend()) return {{"version", backend->version()}};
   const fs::path program = training_program();
   if (program.empty()) return Json::object();
+  prepare_training_environment();
   Json result = {{"program", program.string()}};
   std::string output;
   const std::string command = quoted(program.string()) + " doctor --json --quiet 2>&1";
@@ -78,14 +78,8 @@ Json libtorch() {
 }
 
 bool has_feature(const Json& host, const std::string& name) {
-  if (!host.contains("features")) return false;
-  const auto& features = host["features"];
-  if (features.is_array())
-    return std::find(features.begin(), features.end(), name) != features.end();
-  std::istringstream words(features.get<std::string>());
-  for (std::string word; words >> word;)
-    if (word == name) return true;
-  return false;
+  const Json& features = host["features"];
+  return std::find(features.begin(), features.end(), name) != features.end();
 }
 
 /// What is slow here, one sentence each: why, and what helps.
@@ -109,11 +103,11 @@ std::vector<std::string> advice(const Json& facts) {
   else if (blas.find("openblas-openmp") == std::string::npos)
     notes.push_back(
         "fp32 training takes about twice as long with this BLAS: install libopenblas0-openmp");
-  if (const char* core = std::getenv("OPENBLAS_CORETYPE"))
+  if (const Json& core = facts["openblas_coretype"]; core.is_string())
     notes.push_back(
         fmt::format("OPENBLAS_CORETYPE={} can halve fp32 matrix products; attar unsets it for "
                     "its own training",
-                    core));
+                    core.get<std::string>()));
   if (const double quota = processor_quota(); quota > 0 && quota + 0.5 < thread_count())
     notes.push_back(
         fmt::format("{} threads share {:.1f} processors (control group limit): use --threads {}",
@@ -138,6 +132,8 @@ Json examine() {
   facts["memory_available_bytes"] = memory_info("MemAvailable");
   facts["disk_free_bytes"] = fs::space(fs::current_path()).available;
   facts["blas"] = blas_library();
+  const char* core = std::getenv("OPENBLAS_CORETYPE");  // gone after libtorch()
+  facts["openblas_coretype"] = core ? Json(core) : Json();
   facts["libtorch"] = libtorch();
   facts["slow_here"] = advice(facts);
   return facts;
@@ -150,8 +146,6 @@ std::string libtorch_text(const Json& torch) {
 }
 
 std::string features_text(const Json& host) {
-  if (!host.contains("features")) return "";
-  if (host["features"].is_string()) return host["features"];
   std::string text;
   for (const auto& feature : host["features"]) text += feature.get<std::string>() + " ";
   return text;

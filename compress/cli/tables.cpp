@@ -50,7 +50,9 @@ std::vector<TableRow> format_rows() {
        {}},
       {"compressed-tensors", "the same with int4 / int8 weights, pack-quantized: in and out", {}},
       {"peft", "LoRA adapters, adapter_config.json + safetensors: in and out", {}},
-      {"tokenizer.json", "byte-level and SentencePiece-like BPE: in and out", {}},
+      {"tokenizer.json",
+       "BPE (byte-level, SentencePiece-like), WordPiece, Unigram: in; byte-level BPE: out",
+       {}},
       {"data", "text, JSONL, CSV, TSV, token ids in safetensors: in", {}},
   };
 }

@@ -12,10 +12,8 @@
 #include "compress/base/progress.h"
 
 namespace attar::cli {
-namespace {
 
-/// What LibTorch's own threads need to be told before the program starts.
-void prepare_environment() {
+void prepare_training_environment() {
   // Its OpenMP workers spin between loops and take the processors from everything else that works.
   ::setenv("GOMP_SPINCOUNT", "0", 0);
   // The same for the threads of OpenBLAS: 2^4 cycles of waiting, then sleep.
@@ -26,14 +24,8 @@ void prepare_environment() {
     ::setenv("ATEN_CPU_CAPABILITY", "avx512", 0);
   // Naming an older core (Haswell, say) halves fp32 matrix products; OpenBLAS knows the processor
   // best.
-  if (const char* core = std::getenv("OPENBLAS_CORETYPE")) {
-    say(std::string("OPENBLAS_CORETYPE=") + core +
-        " is not used: OpenBLAS detects the processor itself");
-    ::unsetenv("OPENBLAS_CORETYPE");
-  }
+  ::unsetenv("OPENBLAS_CORETYPE");
 }
-
-}  // namespace
 
 std::vector<std::string>& process_arguments() {
   static std::vector<std::string> arguments;
@@ -57,7 +49,10 @@ void require_training() {
   std::vector<char*> arguments;
   for (auto& argument : process_arguments()) arguments.push_back(argument.data());
   arguments.push_back(nullptr);
-  prepare_environment();
+  if (const char* core = std::getenv("OPENBLAS_CORETYPE"))
+    say(std::string("OPENBLAS_CORETYPE=") + core +
+        " is not used: OpenBLAS detects the processor itself");
+  prepare_training_environment();
   std::fflush(nullptr);
   ::execv(program.c_str(), arguments.data());
   throw failure(std::string("cannot start attar-train: ") + std::strerror(errno), program.string());

@@ -28,6 +28,9 @@ const TrainingBackend* training_backend();
 /// `attar-train` beside this program, or in ../libexec/attar; empty when it is in neither place.
 std::filesystem::path training_program();
 
+/// Sets the environment variables that LibTorch runs best with; read when attar-train starts.
+void prepare_training_environment();
+
 /// In `attar`: becomes `attar-train` with the same arguments (and the environment that LibTorch
 /// runs best with); returns at once in `attar-train`. bad_input when attar-train is not beside this
 /// program.
