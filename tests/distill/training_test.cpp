@@ -66,8 +66,11 @@ class Stage : public testing::Test {
     fs::remove_all(root_);
     fs::create_directories(root_ / "scratch");
     std::string text;
+    const char* const words[] = {"stream", "window", "matrix", "kernel",
+                                 "vector", "tensor", "layer"};
     for (int i = 0; i < 400; ++i)
-      text += "int add_" + std::to_string(i % 7) + "(int a, int b) { return a + b; }\n";
+      text += std::string("int ") + words[i % 7] + "_" + words[i % 5] +
+              "(int first, int second) { return first + " + std::to_string(i) + " * second; }\n";
     write_file(root_ / "code.txt", text);
   }
   ~Stage() override { fs::remove_all(root_); }
@@ -92,7 +95,7 @@ class Stage : public testing::Test {
         .output = root_ / name,
         .scratch = root_ / "scratch" / name,
         .seed = 11,
-        .threads = 2,
+        .threads = 1,
         .report = report,
         .model_of = [&](const std::string& other) {
           return other == "model" ? fs::path(recipe.model) : root_ / other / "model";

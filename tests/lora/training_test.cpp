@@ -45,7 +45,7 @@ class LoraStage : public testing::Test {
                          .output = root_ / "stage",
                          .scratch = root_ / "scratch",
                          .seed = 5,
-                         .threads = 2,
+                         .threads = 1,
                          .report = report,
                          .model_of = {}};
     run_lora(context);
