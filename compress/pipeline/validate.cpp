@@ -40,7 +40,8 @@ void check_data(const DataSpec& data, const Recipe& recipe, Problems& problems) 
   if (data.path.empty()) return;
   std::error_code code;
   const DataSpec* parent = recipe.find_data(data.from);
-  if (parent && parent->path == data.path && !fs::exists(data.path, code))
+  if (parent && parent->path == data.path && parent->format == data.format &&
+      parent->include == data.include)
     return;  // told once, of the entry that names it
   if (!fs::exists(data.path, code)) {
     problems.add("no such data file: " + data.path.string(), data.where,
