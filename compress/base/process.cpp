@@ -21,7 +21,8 @@ void on_signal(int signal) {
 void install_interrupt_handler() {
   std::signal(SIGINT, on_signal);
   std::signal(SIGTERM, on_signal);
-  std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is a failed write, reported as one
+  std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is a failed write, reported as one,
+  std::signal(SIGXFSZ, SIG_IGN);  // and so is a file beyond the size limit
 }
 
 bool interrupted() { return signalled != 0; }

@@ -155,7 +155,7 @@ TEST_F(Recipes, QuickstartChainEndsWithFourModels) {
   const auto run =
       attar({"run", "--output", root_ / "run", "--set", "stages.teacher.steps=3", "--set",
              "stages.student.steps=2", "--set", "stages.teacher.batch=2", "--set",
-             "stages.student.batch=2", "--set", "data.train.include=*.tcc", "--set",
+             "stages.student.batch=2", "--set", "data.train.include='*.tcc'", "--set",
              "stages.int4.max_kl=100", "--set", "evaluate.metrics=[perplexity, kl, size]"});
   ASSERT_EQ(run.exit_code, 0) << run.err;
   const auto json = report();
@@ -181,7 +181,7 @@ TEST_F(Recipes, TrainingResumesFromTheFinishedStages) {
                                           "--set",
                                           "stages.student.batch=2",
                                           "--set",
-                                          "data.train.include=*.tcc"};
+                                          "data.train.include='*.tcc'"};
   auto first = chain, second = chain;
   first.insert(first.end(), {"--until", "teacher"});
   ASSERT_EQ(attar(first).exit_code, 0);
