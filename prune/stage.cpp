@@ -44,8 +44,31 @@ const Criterion& criterion_of(const PruneOptions& options, const std::string& wh
   return *row;
 }
 
+/// What can be said about `keep` without the model: shares are up to 1, counts are whole, each
+/// belongs to its method.
+void check_keep(const Node& node, const PruneOptions& options, Problems& problems) {
+  const KeepOptions& keep = options.keep;
+  const Node place = node["keep"];
+  if (!keep.ffn && !keep.heads && !keep.layers)
+    problems.add("keep says nothing", place.defined() ? place.where() : node.where(),
+                 "for instance keep: {ffn: 0.5, heads: 0.75}");
+  const auto one = [&](const char* name, const std::optional<double>& value, const char* method) {
+    if (!value) return;
+    if (*value > 1 && *value != std::floor(*value))
+      problems.add(fmt::format("keep.{} is {}, neither a share up to 1 nor a count", name, *value),
+                   place[name].where());
+    if (options.method != method)
+      problems.add(fmt::format("keep.{} has no meaning with method: {}", name, options.method),
+                   place[name].where(), "chain two prune stages, one for width and one for depth");
+  };
+  one("ffn", keep.ffn, "width");
+  one("heads", keep.heads, "width");
+  one("layers", keep.layers, "depth");
+}
+
 nlohmann::ordered_json resolve(const Node& node, Problems& problems) {
   const auto options = parse_options<PruneOptions>(node, problems, kStageKeys);
+  check_keep(node, options, problems);
   try {
     const Criterion& criterion = criterion_of(options, node["criterion"].where());
     if (criterion.needs_data && options.data.empty())

@@ -138,8 +138,8 @@ int run(const Command& self, const std::vector<std::string>& args) {
   if (parsed.help_shown) return 0;
   if (limit < 1) throw bad_input("--max-new-tokens must be at least 1");
 
-  const auto tokenizer = Tokenizer::load(path);
   const auto directory = ModelDirectory::open(path);
+  const auto tokenizer = Tokenizer::load(path);
   const auto model = RuntimeModel::load(directory);
   if (tokenizer->vocab_size() > model->spec().vocab)
     throw bad_input(fmt::format("the tokenizer has {} ids, the model's embedding {}",
