@@ -15,10 +15,19 @@
 
 namespace attar {
 
+/// a where `condition`, b elsewhere, by masks: a plain choice tempts compilers into branches (each
+/// way with its constants folded), and loops with branches stay scalar.
+ATTAR_INLINE float choose(bool condition, float a, float b) {
+  const int32_t mask = -static_cast<int32_t>(condition);
+  return std::bit_cast<float>((std::bit_cast<int32_t>(a) & mask) |
+                              (std::bit_cast<int32_t>(b) & ~mask));
+}
+
 /// e^x, relative error below 2e-7; 0 below −87, e^88 above 88. (Cody–Waite reduction, degree-6
 /// polynomial of the Taylor series on [−ln 2 / 2, ln 2 / 2].)
 ATTAR_INLINE float vector_exp(float x) {
-  const float clamped = x > 88.0f ? 88.0f : (x < -87.0f ? -87.0f : x);
+  const float low = choose(x > -87.0f, x, -87.0f);
+  const float clamped = choose(low < 88.0f, low, 88.0f);
   const float shifted = clamped * 1.44269504f + 12582912.0f;  // 1.5·2^23: rounds to an integer
   const float n = shifted - 12582912.0f;
   const float r = (clamped - n * 0.693359375f) + n * 2.12194440e-4f;
@@ -30,14 +39,13 @@ ATTAR_INLINE float vector_exp(float x) {
   y = y * r + 1.0f;
   y = y * r + 1.0f;
   const int32_t exponent = std::bit_cast<int32_t>(shifted) - std::bit_cast<int32_t>(12582912.0f);
-  const float power = std::bit_cast<float>((exponent + 127) << 23);
-  return x < -87.0f ? 0.0f : y * power;
+  return choose(x >= -87.0f, y * std::bit_cast<float>((exponent + 127) << 23), 0.0f);
 }
 
 /// ln x for normal x > 0 (smaller x counts as 2^-126), error below 1e-7 relative to max(1, |ln x|).
 /// (Mantissa in [√½, √2), artanh series of (m − 1)/(m + 1).)
 ATTAR_INLINE float vector_log(float x) {
-  const float clamped = x < 1.17549435e-38f ? 1.17549435e-38f : x;
+  const float clamped = choose(x < 1.17549435e-38f, 1.17549435e-38f, x);
   const int32_t bits = std::bit_cast<int32_t>(clamped);
   const int32_t exponent = (bits - 0x3f3504f3) >> 23;
   const float m = std::bit_cast<float>(bits - (exponent << 23));

@@ -6,21 +6,20 @@
 namespace attar::distill {
 namespace {
 
+/// ½ sign(q − p)
+ATTAR_INLINE float half_sign(float q, float p) {
+  return 0.5f * static_cast<float>(static_cast<int>(q > p) - static_cast<int>(q < p));
+}
+
 // With g = ½ sign(q − p): ∂/∂s = (1/T) · q · (g − Σ q g).
 ATTAR_VECTOR_CLONES double row(const LossRow& r, float weight, float* grad) {
   const float *p = r.p, *q = r.q;
   const float factor = weight / r.temperature;
-  const double twice = lane_sum(r.vocab, [=](int64_t i) ATTAR_INLINE_LAMBDA {
-    const float d = p[i] - q[i];
-    return d < 0 ? -d : d;
-  });
-  const auto mean = static_cast<float>(lane_sum(r.vocab, [=](int64_t i) ATTAR_INLINE_LAMBDA {
-    return q[i] > p[i] ? 0.5f * q[i] : (q[i] < p[i] ? -0.5f * q[i] : 0.0f);
-  }));
-  for (int64_t i = 0; i < r.vocab; ++i) {
-    const float sign = q[i] > p[i] ? 0.5f : (q[i] < p[i] ? -0.5f : 0.0f);
-    grad[i] += factor * q[i] * (sign - mean);
-  }
+  const double twice = lane_sum(
+      r.vocab, [=](int64_t i) ATTAR_INLINE_LAMBDA { return __builtin_fabsf(p[i] - q[i]); });
+  const auto mean = static_cast<float>(lane_sum(
+      r.vocab, [=](int64_t i) ATTAR_INLINE_LAMBDA { return q[i] * half_sign(q[i], p[i]); }));
+  for (int64_t i = 0; i < r.vocab; ++i) grad[i] += factor * q[i] * (half_sign(q[i], p[i]) - mean);
   return 0.5 * twice;
 }
 
