@@ -8,7 +8,6 @@
 #include "compress/base/files.h"
 #include "compress/cli/command.h"
 #include "compress/cli/report_output.h"
-#include "compress/formats/json.h"
 #include "compress/pipeline/report.h"
 
 namespace attar::cli {
@@ -20,14 +19,6 @@ struct Source {
   std::string name;  // unique
   RunReport report;
 };
-
-RunReport read_report(const fs::path& path) {
-  const fs::path file = fs::is_directory(path) ? path / "report.json" : path;
-  if (!fs::exists(file))
-    throw bad_input("there is no report here", file.string(),
-                    "give a run's directory or a report.json");
-  return report_from_json(parse_json<Json>(read_text(file), file.string()), file.string());
-}
 
 /// Reports of one name are told apart by their place.
 std::vector<Source> read_sources(const std::vector<std::string>& words) {

@@ -9,9 +9,11 @@
 #include "compress/base/files.h"
 #include "compress/base/hash.h"
 #include "compress/base/nearest.h"
+#include "compress/base/progress.h"
 #include "compress/cli/command.h"
 #include "compress/cli/report_output.h"
 #include "compress/pipeline/report.h"
+#include "eval/baseline.h"
 #include "eval/evaluate.h"
 
 namespace attar::cli {
@@ -111,7 +113,7 @@ RunReport report_of(const EvaluationRequest& request) {
 int run(const Command& self, const std::vector<std::string>& args) {
   po::options_description options("Options");
   std::vector<std::string> words;
-  std::string data, reference, metrics, output;
+  std::string data, reference, metrics, output, baseline;
   EvaluationRequest defaults;
   DataSpec spec;
   int64_t window = 0, samples = 0;
@@ -131,6 +133,9 @@ int run(const Command& self, const std::vector<std::string>& args) {
       ("seed", po::value(&defaults.seed)->default_value(0), "of bootstrap and samples")  //
       ("output", po::value(&output),
        "directory for report.json, report.md, report.html; finished rows are kept there");
+  options.add_options()("baseline", po::value(&baseline),
+                        "earlier run or report.json; exit 3 if a model of the same name got worse "
+                        "by more than noise");
   po::positional_options_description positional;
   positional.add("model", -1);
   const auto parsed = parse(self, args, options, positional);
@@ -162,8 +167,19 @@ int run(const Command& self, const std::vector<std::string>& args) {
     request.cache = fs::path(output) / ".cache" / "eval";
   }
 
+  const auto before = baseline.empty() ? std::nullopt : std::optional(read_report(baseline));
   RunReport report = report_of(request);
   report.evaluation = eval::evaluate(request);
+  bool worse = false;
+  if (before) {
+    const auto comparison = eval::compare_with_baseline(report.evaluation, *before);
+    for (const auto& line : comparison.regressions)
+      report.notes.push_back("worse than the baseline: " + line);
+    for (const auto& line : comparison.unjudged)
+      report.notes.push_back("not judged against the baseline: " + line);
+    for (const auto& note : report.notes) say(note);
+    worse = !comparison.regressions.empty();
+  }
   if (!output.empty()) write_report(report, output);
   if (parsed.json)
     fmt::print("{}\n",
@@ -172,7 +188,7 @@ int run(const Command& self, const std::vector<std::string>& args) {
     fmt::print("{}", render_summary(report));
   if (!output.empty() && !parsed.json)
     fmt::print("{}\n", (fs::path(output) / "report.html").string());
-  return 0;
+  return static_cast<int>(worse ? ExitCode::gate : ExitCode::ok);
 }
 
 }  // namespace
@@ -184,6 +200,7 @@ Command eval_command() {
           "attar eval teacher=./big ./student ./student-int4 --reference teacher --data held.jsonl "
           "--output report\n"
           "attar eval ./student --metrics size,speed,memory\n"
+          "attar eval ./student --data held.txt --baseline runs/last-week\n"
           "attar eval ./student --data ids.safetensors --window 512 --metrics perplexity --json",
           run};
 }

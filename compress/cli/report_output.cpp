@@ -6,6 +6,7 @@
 #include "compress/base/error.h"
 #include "compress/base/files.h"
 #include "compress/cli/training.h"
+#include "compress/formats/json.h"
 
 namespace attar::cli {
 namespace {
@@ -53,6 +54,15 @@ void prepare_report_directory(const fs::path& directory) {
                     directory.string(), hint);
   if (::access(directory.c_str(), W_OK | X_OK) != 0)
     throw bad_input("cannot write the output directory", directory.string(), hint);
+}
+
+RunReport read_report(const fs::path& path) {
+  const fs::path file = fs::is_directory(path) ? path / "report.json" : path;
+  if (!fs::exists(file))
+    throw bad_input("there is no report here", file.string(),
+                    "give a run's directory or a report.json");
+  return report_from_json(parse_json<nlohmann::ordered_json>(read_text(file), file.string()),
+                          file.string());
 }
 
 }  // namespace attar::cli

@@ -1,8 +1,10 @@
-// What commands share that write a report of their own.
+// What commands share that read reports or write one of their own.
 #pragma once
 
 #include <filesystem>
 #include <string>
+
+#include "compress/pipeline/report.h"
 
 namespace attar::cli {
 
@@ -12,5 +14,8 @@ std::string command_line();
 /// Creates the directory. bad_input when it can't be written or belongs to a run, whose report
 /// stays.
 void prepare_report_directory(const std::filesystem::path& directory);
+
+/// The report of a run's directory, or a report.json itself. bad_input when it is none.
+RunReport read_report(const std::filesystem::path& path);
 
 }  // namespace attar::cli
