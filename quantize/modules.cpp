@@ -127,9 +127,10 @@ QuantPlan plan_modules(const ModelSpec& spec, const QuantizeOptions& options, DT
       const std::string what = fmt::format("{}: {} columns are no multiple of group_size {}",
                                            module.name, module.linear.in, group);
       if (options.on_indivisible == "error" || options.strict)
-        throw bad_input(what, where,
-                        legal_groups(module.linear.in, group) +
-                            "; or on_indivisible: channel for one scale a row there");
+        throw bad_input(
+            what, where,
+            legal_groups(module.linear.in, group) +
+                "; without strict, on_indivisible: channel gives one scale a row there");
       module.layout.group = 0;
       plan.fallbacks.push_back(
           {"one scale a row instead of groups", module.name,

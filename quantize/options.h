@@ -13,7 +13,7 @@ namespace attar {
 struct QuantizeOptions {
   std::string method = "gptq", scheme = "W4A16";
   std::optional<int64_t> group_size;
-  std::string on_indivisible = "error";
+  std::string on_indivisible = "channel";
   std::string data;
   double damping = 0.01;
   std::string act_order = "static", scale_search = "minmax", scale_dtype = "auto";
@@ -34,9 +34,9 @@ struct QuantizeOptions {
       "input columns that share a scale; 0 or -1: the whole row. Default: the scheme's",
       at_least(-1));
     v("on_indivisible", on_indivisible,
-      "a layer whose columns are no multiple of group_size: an error, or one scale a row "
-      "(reported)",
-      one_of("error", "channel"));
+      "a layer whose columns are no multiple of group_size: one scale a row (a fallback in the "
+      "report), or an error",
+      one_of("channel", "error"));
     v("data", data, "calibration data entry; gptq needs one");
     v("damping", damping, "added to the Hessian's diagonal, as a share of its mean", above(0, 1));
     v("act_order", act_order, "static: columns with large inputs first, groups stay as they are",

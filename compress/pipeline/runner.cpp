@@ -134,6 +134,9 @@ class Run {
                       human_bytes(row.bytes_on_disk), row.bits_per_weight,
                       seconds_text(row.seconds)));
     }
+    if (const auto& fallbacks = row.report.fallbacks; !fallbacks.empty())
+      say(fmt::format("{}: {} fallbacks, the first: {} ({}): {}; all are in the report", spec.name,
+                      fallbacks.size(), fallbacks[0].what, fallbacks[0].where, fallbacks[0].why));
     if (recipe_.ram_budget && row.peak_rss_bytes > *recipe_.ram_budget)
       report_.notes.push_back(
           fmt::format("stage '{}' used {} of memory, more than the budget of {}", spec.name,

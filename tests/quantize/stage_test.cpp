@@ -107,14 +107,14 @@ TEST_F(QuantizeStage, HeadIsQuantizedWhenUntied) {
   }
 }
 
-TEST_F(QuantizeStage, GroupsThatDoNotDivideAreAnErrorOrAReportedChannel) {
-  const std::string message = error("method: rtn, group_size: 48");
+TEST_F(QuantizeStage, GroupsThatDoNotDivideAreAReportedChannelOrAnError) {
+  const std::string message = error("method: rtn, group_size: 48, on_indivisible: error");
   EXPECT_NE(message.find("model.layers.0.self_attn.q_proj"), std::string::npos) << message;
   EXPECT_NE(message.find("nearest that divide it: 32, 64"), std::string::npos) << message;
-  const StageRun result = run("method: rtn, group_size: 48, on_indivisible: channel");
+  const StageRun result = run("method: rtn, group_size: 48");
   EXPECT_FALSE(result.report.fallbacks.empty());
   EXPECT_TRUE(all_passed(result.report) || result.report.checks.size() == 1);
-  EXPECT_NE(error("method: rtn, group_size: 48, on_indivisible: channel, strict: true"), "");
+  EXPECT_NE(error("method: rtn, group_size: 48, strict: true"), "");
 }
 
 TEST_F(QuantizeStage, OptionsThatMakeNoSenseAreRefused) {
