@@ -22,7 +22,7 @@ std::optional<int64_t> read_id(const ConfigReader& config, const char* key) {
   return ids[0];
 }
 
-void read_special_ids(const ConfigReader& config, Decoder& decoder) {
+void read_special_ids(const ConfigReader& config, DecoderFields& decoder) {
   decoder.eos_ids = config.ids("eos_token_id");
   decoder.bos_id = read_id(config, "bos_token_id");
   // The first Llama models say −1 where they mean "none".
@@ -37,7 +37,7 @@ void read_special_ids(const ConfigReader& config, Decoder& decoder) {
                                                    *decoder.bos_id, decoder.vocab));
 }
 
-void read_heads(const ConfigReader& config, Decoder& decoder, int64_t default_head_dim) {
+void read_heads(const ConfigReader& config, DecoderFields& decoder, int64_t default_head_dim) {
   decoder.heads = config.size("num_attention_heads");
   decoder.kv_heads = config.optional_size("num_key_value_heads").value_or(decoder.heads);
   if (decoder.heads % decoder.kv_heads != 0)
@@ -58,7 +58,7 @@ void read_heads(const ConfigReader& config, Decoder& decoder, int64_t default_he
 }
 
 /// Far above any model, and low enough that the number of parameters fits 64 bits.
-void check_limits(const ConfigReader& config, const Decoder& decoder) {
+void check_limits(const ConfigReader& config, const DecoderFields& decoder) {
   constexpr int64_t kLayers = 10'000, kWidth = int64_t{1} << 22;
   if (decoder.layers > kLayers)
     throw config.error("num_hidden_layers",
@@ -84,7 +84,7 @@ LinearSpec linear(const std::string& module, int64_t out, int64_t in, bool bias)
   return {module + ".weight", bias ? module + ".bias" : std::string(), out, in};
 }
 
-BlockSpec build_block(const Decoder& d, size_t index) {
+BlockSpec build_block(const DecoderFields& d, size_t index) {
   const std::string prefix = fmt::format("model.layers.{}.", index);
   const std::string attention = prefix + "self_attn.", mlp = prefix + "mlp.";
   BlockSpec block;
@@ -116,9 +116,9 @@ BlockSpec build_block(const Decoder& d, size_t index) {
 
 }  // namespace
 
-Decoder read_decoder(const ConfigReader& config, std::string family, bool default_tied,
-                     int64_t default_head_dim) {
-  Decoder d;
+DecoderFields read_decoder(const ConfigReader& config, std::string family, bool default_tied,
+                           int64_t default_head_dim) {
+  DecoderFields d;
   d.family = std::move(family);
   const auto architectures = config.optional_texts("architectures");
   if (architectures && !architectures->empty()) d.architecture = architectures->front();
@@ -207,7 +207,7 @@ std::vector<int64_t> read_late_windows(const ConfigReader& config, int64_t layer
   return windows;
 }
 
-ModelSpec build_decoder(const Decoder& d) {
+ModelSpec build_decoder(const DecoderFields& d) {
   ModelSpec spec;
   spec.family = d.family;
   spec.architecture = d.architecture;

@@ -13,7 +13,7 @@
 namespace attar {
 
 /// What configurations of these families say, whatever the style of their keys.
-struct Decoder {
+struct DecoderFields {
   std::string family, architecture;
   int64_t vocab = 0, hidden = 0, ffn = 0, layers = 0, heads = 0, kv_heads = 0, head_dim = 0;
   int64_t max_positions = 0;
@@ -32,8 +32,8 @@ struct Decoder {
 /// The keys that all of them have. `default_tied` is what the family's published class takes when
 /// tie_word_embeddings is absent, `default_head_dim` when head_dim is (0: hidden_size / heads).
 /// Throws bad_input for contradictions and for what is not supported.
-Decoder read_decoder(const ConfigReader& config, std::string family, bool default_tied,
-                     int64_t default_head_dim = 0);
+DecoderFields read_decoder(const ConfigReader& config, std::string family, bool default_tied,
+                           int64_t default_head_dim = 0);
 
 /// `rope_parameters`, or `rope_theta` with `rope_scaling`.
 RopeSpec read_rope(const ConfigReader& config, int64_t head_dim, double default_theta);
@@ -49,7 +49,7 @@ std::optional<int64_t> read_switched_window(const ConfigReader& config);
 /// The windows of Qwen's layers: `layer_types`, or all from `max_window_layers` on.
 std::vector<int64_t> read_late_windows(const ConfigReader& config, int64_t layers);
 
-ModelSpec build_decoder(const Decoder& decoder);
+ModelSpec build_decoder(const DecoderFields& decoder);
 
 /// Puts the dimensions of a spec into `config`. Throws bad_input unless all blocks have the same
 /// widths, which is all that such a configuration can say.
