@@ -67,6 +67,7 @@ StageEstimate estimate(const TrainingOptions& training, nlohmann::ordered_json c
   result.peak_bytes = cost.peak_bytes;
   result.seconds = cost.seconds;
   result.notes = cost.notes;
+  set_config_dtype(config, dtype);
   result.config = std::move(config);
   return result;
 }

@@ -58,6 +58,7 @@ StageEstimate lora_estimate(const StageSpec& stage, const Recipe& recipe,
   result.seconds = cost.seconds;
   result.notes = cost.notes;
   result.notes.push_back(std::to_string(trainable) + " parameters are trained");
+  set_config_dtype(result.config, dtype);
   return result;
 }
 
@@ -70,6 +71,7 @@ StageEstimate merge_estimate(const StageSpec& stage, const Recipe&, const Estima
   result.bytes = static_cast<uint64_t>(input.parameters) * dtype_size(dtype);
   result.peak_bytes = uint64_t{1} << 27;  // one tensor at a time
   result.seconds = static_cast<double>(result.bytes) / 2e8;
+  set_config_dtype(result.config, dtype);
   return result;
 }
 

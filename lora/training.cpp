@@ -19,6 +19,13 @@ namespace {
 
 using lora::LoraOptions;
 
+/// Where a reader of the adapter finds its base: the recipe's model, or a stage's relative to the
+/// adapter, so that a run directory can be moved.
+std::string base_model(const StageContext& context) {
+  const std::string& from = context.spec.from;
+  return from == "model" ? context.recipe.model : "../../" + from + "/model";
+}
+
 LoraConfig adapter_config(const LoraOptions& options, const std::vector<const LinearSpec*>& targets,
                           const std::string& base_model) {
   LoraConfig config;
@@ -102,7 +109,7 @@ void train_adapter(StageContext& context) {
   const auto options = context.options<LoraOptions>();
   const OpenedModel base = open_for_training(context.input);
   const auto targets = lora::select_targets(base.spec, options.targets);
-  const LoraConfig config = adapter_config(options, targets, context.recipe.model);
+  const LoraConfig config = adapter_config(options, targets, base_model(context));
   const TrainingData data =
       load_training_data(context.recipe, options.training, base.tokenizer.get(), base.spec,
                          training_window(options.training, base.spec.max_positions), context.seed);

@@ -93,18 +93,7 @@ ATTAR_INLINE void softmax(T* scores, int64_t length, int64_t first, int64_t last
                           float* scratch) {
   const int64_t count = last - first;
   T* s = scores + first;
-  std::array<float, 16> lanes;
-  lanes.fill(get(s[0]));
-  int64_t i = 0;
-  for (; i + 16 <= count; i += 16)
-    for (int64_t l = 0; l < 16; ++l) {
-      float& lane = lanes[static_cast<size_t>(l)];
-      const float x = get(s[i + l]);
-      lane = x > lane ? x : lane;
-    }
-  for (; i < count; ++i) lanes[0] = get(s[i]) > lanes[0] ? get(s[i]) : lanes[0];
-  float largest = lanes[0];
-  for (const float lane : lanes) largest = lane > largest ? lane : largest;
+  const float largest = lane_max(count, [s](int64_t j) ATTAR_INLINE_LAMBDA { return get(s[j]); });
   for (int64_t j = 0; j < count; ++j) scratch[j] = vector_exp(scale * (get(s[j]) - largest));
   const double sum =
       lane_sum(count, [scratch](int64_t j) ATTAR_INLINE_LAMBDA { return scratch[j]; });

@@ -71,4 +71,22 @@ ATTAR_INLINE double lane_sum(int64_t n, F f) {
   return total;
 }
 
+/// The largest f(i) over [0, n), n ≥ 1.
+template <class F>
+ATTAR_INLINE float lane_max(int64_t n, F f) {
+  std::array<float, 16> lanes;
+  lanes.fill(f(0));
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16)
+    for (int64_t l = 0; l < 16; ++l) {
+      float& lane = lanes[static_cast<size_t>(l)];
+      const float x = f(i + l);
+      lane = x > lane ? x : lane;
+    }
+  for (; i < n; ++i) lanes[0] = f(i) > lanes[0] ? f(i) : lanes[0];
+  float largest = lanes[0];
+  for (const float lane : lanes) largest = lane > largest ? lane : largest;
+  return largest;
+}
+
 }  // namespace attar

@@ -44,6 +44,13 @@ inline DType config_dtype(const nlohmann::ordered_json& config) {
   return DType::f32;
 }
 
+/// Sets the key of a config.json that says so, if there is one: as writing the weights in `dtype`
+/// will.
+inline void set_config_dtype(nlohmann::ordered_json& config, DType dtype) {
+  for (const char* key : {"dtype", "torch_dtype"})
+    if (config.contains(key)) config[key] = torch_dtype_name(dtype);
+}
+
 inline TrainingCost estimate_training(const TrainingOptions& options, const TrainingLoad& load) {
   // Floating-point operations a second on two cores with AVX-512 BF16, and activation bytes a token
   // and block: orders measured on small models, good to a factor of two.

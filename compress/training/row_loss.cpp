@@ -7,21 +7,6 @@
 namespace attar {
 namespace {
 
-ATTAR_INLINE float largest(const float* x, int64_t count) {
-  std::array<float, 16> lanes;
-  lanes.fill(x[0]);
-  int64_t i = 0;
-  for (; i + 16 <= count; i += 16)
-    for (int64_t l = 0; l < 16; ++l) {
-      float& lane = lanes[static_cast<size_t>(l)];
-      lane = x[i + l] > lane ? x[i + l] : lane;
-    }
-  for (; i < count; ++i) lanes[0] = x[i] > lanes[0] ? x[i] : lanes[0];
-  float best = lanes[0];
-  for (const float lane : lanes) best = lane > best ? lane : best;
-  return best;
-}
-
 /// p = exp((x − max) / T); returns {max, Σ p}.
 struct Exponentials {
   float max;
@@ -29,7 +14,7 @@ struct Exponentials {
 };
 ATTAR_VECTOR_CLONES Exponentials exponentials(const float* __restrict x, int64_t count,
                                               float inverse, float* __restrict p) {
-  const float max = largest(x, count);
+  const float max = lane_max(count, [x](int64_t i) ATTAR_INLINE_LAMBDA { return x[i]; });
   for (int64_t i = 0; i < count; ++i) p[i] = vector_exp((x[i] - max) * inverse);
   return {max, lane_sum(count, [p](int64_t i) ATTAR_INLINE_LAMBDA { return p[i]; })};
 }
