@@ -41,10 +41,14 @@ inline Axis make_axis(double low, double high, double logarithmic_beyond, double
 inline std::vector<double> ticks(const Axis& axis, int count) {
   std::vector<double> found;
   if (axis.logarithmic && axis.high > 5 * axis.low) {
-    for (double decade = std::pow(10, std::floor(std::log10(axis.low))); decade <= axis.high;
-         decade *= 10)
-      for (const double step : {1.0, 2.0, 5.0})
-        if (const double at = decade * step; at >= axis.low && at <= axis.high) found.push_back(at);
+    const auto exponent = [](double value) {
+      return std::clamp(static_cast<int>(std::floor(std::log10(value))), -300, 300);
+    };
+    for (int e = exponent(axis.low); std::isfinite(axis.high) && e <= exponent(axis.high); ++e)
+      for (const double step : {1.0, 2.0, 5.0}) {
+        const double at = step * std::pow(10, e);
+        if (at >= axis.low && at <= axis.high) found.push_back(at);
+      }
     for (; static_cast<int>(found.size()) > 2 * count && count > 1;) {
       std::vector<double> fewer;
       for (size_t i = 0; i < found.size(); i += 3) fewer.push_back(found[i]);
@@ -54,6 +58,7 @@ inline std::vector<double> ticks(const Axis& axis, int count) {
     return found;
   }
   const double raw = (axis.high - axis.low) / count;
+  if (!std::isfinite(raw) || raw <= 0) return found;  // values at the ends of what a double holds
   const double power = std::pow(10, std::floor(std::log10(raw)));
   double step = 10 * power;
   for (const double multiple : {1.0, 2.0, 2.5, 5.0})
@@ -61,7 +66,9 @@ inline std::vector<double> ticks(const Axis& axis, int count) {
       step = multiple * power;
       break;
     }
-  for (double i = std::ceil(axis.low / step); i * step <= axis.high; ++i) found.push_back(i * step);
+  const double first = std::ceil(axis.low / step);
+  for (int i = 0; i <= 10 * count && (first + i) * step <= axis.high; ++i)
+    found.push_back((first + i) * step);
   return found;
 }
 

@@ -4,7 +4,6 @@
 #include <cmath>
 
 #include "compress/pipeline/assets.h"
-#include "compress/pipeline/plan.h"
 #include "compress/pipeline/report_charts.h"
 #include "compress/pipeline/report_sections.h"
 #include "compress/pipeline/report_table.h"
@@ -120,7 +119,7 @@ std::vector<Point> points_of(const std::vector<Model>& models, const std::string
     point.x = *size;
     point.y = *y;
     point.is_reference = model.is_reference;
-    point.tip = human_bytes(static_cast<uint64_t>(*size));
+    point.tip = format_value(*size, "bytes");
     for (const char* fact : {"bits_per_weight", "perplexity", "kl_mean", "top1_agreement"})
       if (const EvaluationRow* row = model.find(fact))
         point.tip += fmt::format("\n{} {}", fact, format_value(row->value, row->unit));

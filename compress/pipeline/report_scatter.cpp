@@ -4,7 +4,6 @@
 #include <array>
 #include <limits>
 
-#include "compress/pipeline/plan.h"
 #include "compress/pipeline/report_axis.h"
 #include "compress/pipeline/report_charts.h"
 #include "compress/pipeline/report_table.h"
@@ -107,7 +106,7 @@ std::vector<Box> pieces(const std::vector<Mark>& frontier) {
 
 /// "5 MB"
 std::string tick_bytes(double bytes) {
-  std::string text = human_bytes(static_cast<uint64_t>(bytes));
+  std::string text = format_value(bytes, "bytes");
   if (const size_t zero = text.find(".0 "); zero != std::string::npos) text.erase(zero, 2);
   return text;
 }

@@ -134,7 +134,7 @@ std::string significant(double value, int digits) {
 
 std::string format_value(double value, std::string_view unit) {
   if (!std::isfinite(value)) return "not finite";
-  if (unit == "bytes") return human_bytes(static_cast<uint64_t>(std::max(0.0, value)));
+  if (unit == "bytes") return human_bytes(static_cast<uint64_t>(std::clamp(value, 0.0, 1e18)));
   if (unit == "fraction") return fmt::format("{:.2f} %", 100 * value);
   if (unit == "nats") return significant(value, 3);
   if (unit == "bits") return fmt::format("{:.2f}", value);
