@@ -11,8 +11,9 @@ Activation read_activation(const ConfigReader& config) {
   if (name == "gelu") return Activation::gelu_erf;
   if (name == "gelu_pytorch_tanh" || name == "gelu_new") return Activation::gelu_tanh;
   if (name == "relu") return Activation::relu;
+  if (name == "relu2") return Activation::relu_squared;
   throw config.error("hidden_act", fmt::format("unknown activation \"{}\"", name),
-                     "known: silu, gelu, gelu_pytorch_tanh, gelu_new, relu");
+                     "known: silu, gelu, gelu_pytorch_tanh, gelu_new, relu, relu2");
 }
 
 std::optional<int64_t> read_id(const ConfigReader& config, const char* key) {

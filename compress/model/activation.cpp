@@ -49,6 +49,8 @@ at::Tensor activate(const at::Tensor& x, Activation activation) {
       return at::gelu(x);
     case Activation::relu:
       return at::relu(x);
+    case Activation::relu_squared:
+      return at::relu(x).square();
   }
   return {};
 }

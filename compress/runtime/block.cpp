@@ -106,6 +106,9 @@ void activate(Activation activation, float* gate, const float* up, int64_t count
       case Activation::relu:
         for (int64_t i = 0; i < n; ++i) at[i] = (at[i] > 0 ? at[i] : 0) * factor[i];
         return;
+      case Activation::relu_squared:
+        for (int64_t i = 0; i < n; ++i) at[i] = (at[i] > 0 ? at[i] * at[i] : 0) * factor[i];
+        return;
     }
   });
 }
