@@ -1,6 +1,7 @@
 #include <fmt/core.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <cstring>
 #include <map>
 #include <set>
@@ -101,7 +102,12 @@ std::vector<std::string> check_weights(const ModelSpec& spec, const WeightSource
   }
   for (const WeightInfo& info : weights.list()) {
     if (expected.contains(info.name)) continue;
-    if (is_recomputed(info.name)) {
+    const auto left_out = std::find_if(
+        spec.left_out.begin(), spec.left_out.end(),
+        [&](const ModelSpec::LeftOut& part) { return info.name.starts_with(part.prefix); });
+    if (left_out != spec.left_out.end()) {
+      passed_over.push_back(fmt::format("passed over {}: {}", info.name, left_out->reason));
+    } else if (is_recomputed(info.name)) {
       passed_over.push_back("passed over " + info.name + ": it follows from the configuration");
     } else if (spec.tied && info.name == "lm_head.weight") {
       if (same_values(weights, info.name, spec.embedding))

@@ -57,6 +57,11 @@ ModelSpec read_model_spec(const nlohmann::ordered_json& config, const std::strin
   return spec;
 }
 
+void fit_model_spec(ModelSpec& spec, const WeightSource& weights) {
+  for (const Family& family : families())
+    if (family.name == spec.family && family.fit != nullptr) family.fit(spec, weights);
+}
+
 void write_model_spec(const ModelSpec& spec, nlohmann::ordered_json& config) {
   family_of(config, "config.json").write(spec, config);
 }

@@ -24,6 +24,9 @@ struct Family {
   /// Puts a spec's dimensions (layers, widths, heads, vocabulary, tie) into an existing config of
   /// that family.
   void (*write)(const ModelSpec& spec, nlohmann::ordered_json& config);
+  /// Adds what only the files say: optional tensors that are there or not, names of old checkpoints
+  /// (`stored`), what is left out. `weights` lists tensors as they are stored. Null: nothing.
+  void (*fit)(ModelSpec& spec, const WeightSource& weights) = nullptr;
 };
 
 /// The table.
@@ -31,6 +34,8 @@ std::span<const Family> families();
 
 /// The spec of a config.json; an unknown architecture lists the known ones and the deciding key.
 ModelSpec read_model_spec(const nlohmann::ordered_json& config, const std::string& where);
+/// Calls the family's `fit`.
+void fit_model_spec(ModelSpec& spec, const WeightSource& weights);
 /// Updates `config` to describe `spec` (after pruning, say).
 void write_model_spec(const ModelSpec& spec, nlohmann::ordered_json& config);
 

@@ -134,6 +134,9 @@ struct StoredTensor {
 enum class Task { causal_lm, classify, embed };
 /// How an encoder's hidden states become one vector.
 enum class Pooling { none, first_token, mean };
+/// What a classifier's logits stand for: one of the labels (softmax), each label by itself
+/// (sigmoid), a number (raw).
+enum class LabelScores { softmax, sigmoid, raw };
 
 struct ModelSpec {
   std::string family;        // "llama"
@@ -142,8 +145,9 @@ struct ModelSpec {
   Task task = Task::causal_lm;
   std::string embedding;  // tensor name, [vocab, hidden]
   float embedding_scale = 1;
-  std::string positions;    // learned, [max_positions, hidden]; empty = none
-  std::string token_types;  // [type_vocab, hidden]; empty = none
+  std::string positions;        // learned, [position_offset + max_positions, hidden]; empty = none
+  int64_t position_offset = 0;  // row of the first position (RoBERTa: 2)
+  std::string token_types;      // [type_vocab, hidden]; empty = none
   int64_t type_vocab = 0;
   NormSpec embedding_norm;
   std::vector<RopeSpec> ropes;
@@ -153,14 +157,24 @@ struct ModelSpec {
   bool tied = false;
   float logit_softcap = 0;  // logits become cap · tanh(logit / cap); 0 = none
 
-  // Encoders: hidden states are pooled, then pooler, activation and classifier where they are set.
+  // Encoders: hidden states are pooled; with Task::classify the logits are
+  // classifier(act(pooler(pooled))). With Task::embed the pooled vector is the result, and a pooler
+  // that the checkpoint has (see Family::fit) is only carried along.
   Pooling pooling = Pooling::none;
+  bool normalize = false;  // embed: divided by its Euclidean length, unless raw vectors are wanted
   LinearSpec pooler, classifier;
   enum class PoolerActivation { tanh, relu } pooler_activation = PoolerActivation::tanh;
-  std::vector<std::string> labels;  // of the classifier
+  std::vector<std::string> labels;  // of the classifier, one a row
+  LabelScores label_scores = LabelScores::softmax;
 
   /// Tensors whose form in the files is another than here.
   std::vector<StoredTensor> stored;
+  /// Tensors of published files that this model has no use for, by how their names begin, with the
+  /// reason: heads for pre-training, an image model's other half.
+  struct LeftOut {
+    std::string prefix, reason;
+  };
+  std::vector<LeftOut> left_out;
   std::vector<int64_t> eos_ids;
   std::optional<int64_t> bos_id, pad_id;
 
