@@ -21,6 +21,33 @@ class Collector {
     add(linear.weight, {linear.out, linear.in}, role);
     add(linear.bias, {linear.out}, TensorRole::bias);
   }
+  void attention(const AttentionSpec& a) {
+    linear(a.q);
+    linear(a.k);
+    linear(a.v);
+    norm(a.q_norm, a.head_dim);
+    norm(a.k_norm, a.head_dim);
+    linear(a.o);
+  }
+  void delta_net(const DeltaNetSpec& d) {
+    for (const LinearSpec* part : {&d.q, &d.k, &d.v, &d.z, &d.b, &d.a}) linear(*part);
+    add(d.conv, {d.conv_channels(), 1, d.conv_width}, TensorRole::linear);
+    add(d.a_log, {d.value_heads}, TensorRole::bias);
+    add(d.dt_bias, {d.value_heads}, TensorRole::bias);
+    norm(d.norm, d.value_dim);
+    linear(d.out);
+  }
+  void mlp(const MlpSpec& m) {
+    linear(m.gate);
+    linear(m.up);
+    linear(m.down);
+  }
+  void moe(const MoeSpec& m) {
+    linear(m.router);
+    for (const MlpSpec& expert : m.experts) mlp(expert);
+    mlp(m.shared);
+    linear(m.shared_gate);
+  }
   std::vector<TensorSpec> take() { return std::move(tensors_); }
 
   int64_t block = -1;
@@ -70,12 +97,32 @@ std::vector<double> RopeSpec::frequencies() const {
 
 std::vector<std::pair<std::string, const LinearSpec*>> BlockSpec::linears() const {
   std::vector<std::pair<std::string, const LinearSpec*>> result;
-  for (const LinearSpec* linear :
-       {&attention.q, &attention.k, &attention.v, &attention.o, &mlp.gate, &mlp.up, &mlp.down}) {
-    if (linear->weight.empty()) continue;
-    const std::string module = linear->module();
-    result.emplace_back(module.substr(module.rfind('.') + 1), linear);
-  }
+  const auto add = [&](std::initializer_list<const LinearSpec*> linears) {
+    for (const LinearSpec* linear : linears) {
+      if (linear->weight.empty()) continue;
+      const std::string module = linear->module();
+      result.emplace_back(module.substr(module.rfind('.') + 1), linear);
+    }
+  };
+  add({&attention.q, &attention.k, &attention.v, &attention.o});
+  if (delta_net)
+    add({&delta_net->q, &delta_net->k, &delta_net->v, &delta_net->z, &delta_net->out});
+  for (const MlpSpec* part : mlps()) add({&part->gate, &part->up, &part->down});
+  return result;
+}
+
+std::vector<const MlpSpec*> BlockSpec::mlps() const {
+  std::vector<const MlpSpec*> result;
+  if (mlp.width > 0) result.push_back(&mlp);
+  if (!moe) return result;
+  for (const MlpSpec& expert : moe->experts) result.push_back(&expert);
+  if (moe->shared.width > 0) result.push_back(&moe->shared);
+  return result;
+}
+
+std::vector<const LinearSpec*> BlockSpec::outputs() const {
+  std::vector<const LinearSpec*> result = {delta_net ? &delta_net->out : &attention.o};
+  for (const MlpSpec* part : mlps()) result.push_back(&part->down);
   return result;
 }
 
@@ -85,16 +132,11 @@ std::vector<TensorSpec> tensors(const ModelSpec& spec) {
   for (const BlockSpec& block : spec.blocks) {
     ++all.block;
     all.norm(block.attention_norm, spec.hidden);
-    all.linear(block.attention.q);
-    all.linear(block.attention.k);
-    all.linear(block.attention.v);
-    all.norm(block.attention.q_norm, block.attention.head_dim);
-    all.norm(block.attention.k_norm, block.attention.head_dim);
-    all.linear(block.attention.o);
+    all.attention(block.attention);
+    if (block.delta_net) all.delta_net(*block.delta_net);
     all.norm(block.mlp_norm, spec.hidden);
-    all.linear(block.mlp.gate);
-    all.linear(block.mlp.up);
-    all.linear(block.mlp.down);
+    all.mlp(block.mlp);
+    if (block.moe) all.moe(*block.moe);
   }
   all.block = -1;
   all.norm(spec.final_norm, spec.hidden);
@@ -116,23 +158,26 @@ std::vector<DependencyGroup> dependency_groups(const ModelSpec& spec) {
   std::vector<DependencyGroup> groups;
   for (size_t i = 0; i < spec.blocks.size(); ++i) {
     const AttentionSpec& attention = spec.blocks[i].attention;
-    const MlpSpec& mlp = spec.blocks[i].mlp;
     const auto block = static_cast<int64_t>(i);
 
-    // A key-value head takes its query heads along, which stand together in q and in o's columns.
-    DependencyGroup kv{DependencyGroup::Kind::kv_groups, block, attention.kv_heads, {}, {}};
-    const int64_t queries = attention.heads / attention.kv_heads * attention.head_dim;
-    add_rows(attention.q, queries, kv);
-    add_rows(attention.k, attention.head_dim, kv);
-    add_rows(attention.v, attention.head_dim, kv);
-    kv.columns.push_back({attention.o.weight, queries});
-    groups.push_back(std::move(kv));
-
-    DependencyGroup ffn{DependencyGroup::Kind::ffn_neurons, block, mlp.width, {}, {}};
-    add_rows(mlp.gate, 1, ffn);
-    add_rows(mlp.up, 1, ffn);
-    ffn.columns.push_back({mlp.down.weight, 1});
-    groups.push_back(std::move(ffn));
+    if (attention.kv_heads > 0) {
+      // A key-value head takes its query heads along, which stand together in q (each with its
+      // gate, where there are gates) and in o's columns.
+      DependencyGroup kv{DependencyGroup::Kind::kv_groups, block, attention.kv_heads, {}, {}};
+      const int64_t queries = attention.heads / attention.kv_heads * attention.head_dim;
+      add_rows(attention.q, attention.gated ? 2 * queries : queries, kv);
+      add_rows(attention.k, attention.head_dim, kv);
+      add_rows(attention.v, attention.head_dim, kv);
+      kv.columns.push_back({attention.o.weight, queries});
+      groups.push_back(std::move(kv));
+    }
+    for (const MlpSpec* mlp : spec.blocks[i].mlps()) {
+      DependencyGroup ffn{DependencyGroup::Kind::ffn_neurons, block, mlp->width, {}, {}};
+      add_rows(mlp->gate, 1, ffn);
+      add_rows(mlp->up, 1, ffn);
+      ffn.columns.push_back({mlp->down.weight, 1});
+      groups.push_back(std::move(ffn));
+    }
   }
   return groups;
 }

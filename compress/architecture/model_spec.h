@@ -70,13 +70,13 @@ struct AttentionSpec {
 /// sigmoid(b), the state S [key_dim, value_dim] becomes e^g S, then S + k (β (v − Sᵀk))ᵀ, and gives
 /// Sᵀq; that is normed, multiplied by silu(z) and projected by `out`.
 struct DeltaNetSpec {
-  LinearSpec q, k, v, z, b, a,
-      out;  // rows: q, k [key_heads · key_dim], v, z [value_heads · value_dim], b, a [value_heads]
-  std::string
-      conv;  // [2 · key_heads · key_dim + value_heads · value_dim, conv_width], channels q, k, v
+  // Rows: q, k [key_heads · key_dim], v, z [value_heads · value_dim], b, a [value_heads].
+  LinearSpec q, k, v, z, b, a, out;
+  std::string conv;            // [conv_channels, 1, conv_width], channels q, k, v
   std::string a_log, dt_bias;  // [value_heads]
   NormSpec norm;               // over value_dim
   int64_t key_heads = 0, value_heads = 0, key_dim = 0, value_dim = 0, conv_width = 0;
+  int64_t conv_channels() const { return 2 * key_heads * key_dim + value_heads * value_dim; }
 };
 
 /// gated: down(act(gate x) · up x); otherwise down(act(up x)).
@@ -113,8 +113,14 @@ struct BlockSpec {
   std::optional<DeltaNetSpec> delta_net;  // instead of attention
   MlpSpec mlp;
   std::optional<MoeSpec> moe;  // instead of mlp
-  /// All linears in execution order with their short names ("q_proj", "down_proj", …).
+  /// All linears in execution order with their short names ("q_proj", "down_proj", …): what is
+  /// quantized and adapted. A router, a shared expert's gate and DeltaNet's b and a are not among
+  /// them: a few rows each that decide where everything else goes.
   std::vector<std::pair<std::string, const LinearSpec*>> linears() const;
+  /// The MLP, or the experts and the shared expert.
+  std::vector<const MlpSpec*> mlps() const;
+  /// The linears whose outputs the block adds to the hidden states.
+  std::vector<const LinearSpec*> outputs() const;
 };
 
 /// How tensors stand in the files where that differs from how they are computed with: the rows of
