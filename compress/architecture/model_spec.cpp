@@ -105,8 +105,7 @@ std::vector<std::pair<std::string, const LinearSpec*>> BlockSpec::linears() cons
     }
   };
   add({&attention.q, &attention.k, &attention.v, &attention.o});
-  if (delta_net)
-    add({&delta_net->q, &delta_net->k, &delta_net->v, &delta_net->z, &delta_net->out});
+  if (delta_net) add({&delta_net->q, &delta_net->k, &delta_net->v, &delta_net->z, &delta_net->out});
   for (const MlpSpec* part : mlps()) add({&part->gate, &part->up, &part->down});
   return result;
 }

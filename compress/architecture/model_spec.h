@@ -43,7 +43,7 @@ struct RopeSpec {
   int64_t original_max_positions = 0;                    // llama3, dynamic, yarn, longrope
   double beta_fast = 32.0, beta_slow = 1.0;              // yarn
   bool truncate = true;                                  // yarn: whole bounds of its ramp
-  std::vector<double> short_factor, long_factor;         // longrope, [dims/2]
+  std::vector<double> short_factor{}, long_factor{};     // longrope, [dims/2]
   float attention_factor = 1;                            // multiplies cos and sin
 
   /// Angular frequency of each pair, [dims/2], with scaling applied.

@@ -1,13 +1,7 @@
 #include "compress/runtime/block.h"
 
-#include <cmath>
-#include <numbers>
-#include <vector>
-
-#include "compress/base/threads.h"
-#include "compress/kernels/kernel_table.h"
 #include "compress/runtime/attention.h"
-#include "compress/runtime/load.h"
+#include "compress/runtime/mlp.h"
 #include "compress/runtime/norm.h"
 
 namespace attar {
@@ -16,7 +10,8 @@ struct Block::Weights {
   BlockSpec spec;
   int64_t hidden;
   Norm attention_norm, mlp_norm, q_norm, k_norm;
-  Linear q, k, v, o, gate, up, down;
+  Linear q, k, v, o;
+  Mlp mlp;
 };
 
 Block::Block(const ModelSpec& spec, int64_t index, const WeightSource& weights,
@@ -38,97 +33,28 @@ Block::Block(const ModelSpec& spec, int64_t index, const WeightSource& weights,
       .k = linear(attention.k),
       .v = linear(attention.v),
       .o = linear(attention.o),
-      .gate = block.mlp.gated() ? linear(block.mlp.gate) : Linear{},
-      .up = linear(block.mlp.up),
-      .down = linear(block.mlp.down),
+      .mlp = Mlp(block.mlp, linear),
   });
 }
 
 uint64_t Block::bytes() const {
   const Weights& w = *weights_;
-  uint64_t total = 0;
+  uint64_t total = w.mlp.bytes();
   for (const Norm* norm : {&w.attention_norm, &w.mlp_norm, &w.q_norm, &w.k_norm})
     total += norm->bytes();
-  for (const Linear* linear : {&w.q, &w.k, &w.v, &w.o, &w.up, &w.down}) total += linear->bytes();
-  return total + (w.spec.mlp.gated() ? w.gate.bytes() : 0);
+  for (const Linear* linear : {&w.q, &w.k, &w.v, &w.o}) total += linear->bytes();
+  return total;
 }
 
-namespace {
-
-/// Linear layers that read the same x [rows, in].
-struct Reader {
-  const Linear& linear;
-  float* y;
-};
-void multiply(const float* x, int64_t rows, std::initializer_list<Reader> readers,
-              Activations activations, const LinearObserver& observer) {
-  std::vector<Product> products;
-  for (const auto& reader : readers) {
-    if (observer) observer(reader.linear.spec, x, rows);
-    products.push_back({&reader.linear.weight, reader.y});
-  }
-  matmul(x, rows, products, activations);
-  for (const auto& reader : readers) reader.linear.add_bias(reader.y, rows);
-}
-
-/// Splits `count` values among the threads when there are enough of them.
-template <class F>
-void for_values(int64_t count, F f) {
-  constexpr int64_t kGrain = 1 << 13;
-  parallel_for(count, kGrain, f);
-}
-
-void add(float* to, const float* from, int64_t count) {
-  for_values(count, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) to[i] += from[i];
-  });
-}
-
-/// gate = act(gate) · up; up == nullptr: gate = act(gate).
-void activate(Activation activation, float* gate, const float* up, int64_t count) {
-  for_values(count, [&](int64_t begin, int64_t end) {
-    std::vector<float> ones;
-    if (up == nullptr) ones.assign(static_cast<size_t>(end - begin), 1.0f);
-    const float* factor = up == nullptr ? ones.data() : up + begin;
-    float* at = gate + begin;
-    const int64_t n = end - begin;
-    switch (activation) {
-      case Activation::silu:
-        return kernels().silu_product(at, factor, at, n);
-      case Activation::gelu_tanh:
-        return kernels().gelu_tanh_product(at, factor, at, n);
-      case Activation::gelu_erf:
-        for (int64_t i = 0; i < n; ++i) {
-          const double x = static_cast<double>(at[i]);
-          at[i] = static_cast<float>(0.5 * x * (1 + std::erf(x / std::numbers::sqrt2))) * factor[i];
-        }
-        return;
-      case Activation::relu:
-        for (int64_t i = 0; i < n; ++i) at[i] = (at[i] > 0 ? at[i] : 0) * factor[i];
-        return;
-      case Activation::relu_squared:
-        for (int64_t i = 0; i < n; ++i) at[i] = (at[i] > 0 ? at[i] * at[i] : 0) * factor[i];
-        return;
-    }
-  });
-}
-
-using Buffer = std::unique_ptr<float[]>;
-Buffer buffer(int64_t rows, int64_t cols) {
-  return std::make_unique_for_overwrite<float[]>(static_cast<size_t>(rows * cols));
-}
-
-}  // namespace
-
-void Block::forward(float* hidden, int64_t count, KvCache* cache, const RopeTable* rope,
+void Block::forward(float* hidden, int64_t count, BlockState* state, const RopeTable* rope,
                     Activations activations, const LinearObserver& observer) const {
   const Weights& w = *weights_;
   const AttentionSpec& attention = w.spec.attention;
   const int64_t q_width = attention.heads * attention.head_dim;
   const int64_t kv_width = attention.kv_heads * attention.head_dim;
-  KvCache own;
-  if (cache == nullptr) cache = &own;
-  const int64_t start = cache->length();
+  BlockState own;
+  KvCache& cache = (state == nullptr ? own : *state).kv;
+  const int64_t start = cache.length();
 
   const Buffer normed = buffer(count, w.hidden);
   {
@@ -143,24 +69,13 @@ void Block::forward(float* hidden, int64_t count, KvCache* cache, const RopeTabl
       rope->rotate(q.get(), count, attention.heads, attention.head_dim, start);
       rope->rotate(k.get(), count, attention.kv_heads, attention.head_dim, start);
     }
-    cache->append(k.get(), v.get(), count, attention.kv_heads, attention.head_dim);
-    attend(attention, *cache, q.get(), count, mixed.get());
+    cache.append(k.get(), v.get(), count, attention.kv_heads, attention.head_dim);
+    attend(attention, cache, q.get(), count, mixed.get());
     multiply(mixed.get(), count, {{w.o, normed.get()}}, activations, observer);
     add(hidden, normed.get(), count * w.hidden);
   }
   w.mlp_norm.apply(hidden, count, normed.get());
-  const int64_t width = w.spec.mlp.width;
-  const Buffer up = buffer(count, width);
-  if (w.spec.mlp.gated()) {
-    const Buffer gate = buffer(count, width);
-    multiply(normed.get(), count, {{w.gate, gate.get()}, {w.up, up.get()}}, activations, observer);
-    activate(w.spec.mlp.activation, gate.get(), up.get(), count * width);
-    multiply(gate.get(), count, {{w.down, normed.get()}}, activations, observer);
-  } else {
-    multiply(normed.get(), count, {{w.up, up.get()}}, activations, observer);
-    activate(w.spec.mlp.activation, up.get(), nullptr, count * width);
-    multiply(up.get(), count, {{w.down, normed.get()}}, activations, observer);
-  }
+  w.mlp.forward(normed.get(), count, normed.get(), activations, observer);
   add(hidden, normed.get(), count * w.hidden);
 }
 

@@ -3,21 +3,22 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <memory>
 #include <string>
 
 #include "compress/architecture/model_spec.h"
 #include "compress/formats/weights.h"
-#include "compress/kernels/matmul.h"
 #include "compress/runtime/kv_cache.h"
+#include "compress/runtime/linears.h"
 #include "compress/runtime/rope.h"
 
 namespace attar {
 
-/// Sees the input of every linear layer before it is multiplied: x [rows, linear.in].
-using LinearObserver = std::function<void(const LinearSpec& linear, const float* x, int64_t rows)>;
+/// What a block remembers of the positions before.
+struct BlockState {
+  KvCache kv;
+};
 
 class Block {
  public:
@@ -27,11 +28,11 @@ class Block {
   Block(const ModelSpec& spec, int64_t index, const WeightSource& weights,
         const std::map<std::string, Weight>& replaced = {});
 
-  /// hidden [count, hidden] of consecutive positions of one sequence, updated in place. The cache
-  /// holds the positions before them and grows by count; nullptr: the sequence starts here and
+  /// hidden [count, hidden] of consecutive positions of one sequence, updated in place. The state
+  /// holds the positions before them and moves on by count; nullptr: the sequence starts here and
   /// nothing is kept. The bytes do not depend on how a sequence is cut into calls (exact
   /// activations and int8 alike).
-  void forward(float* hidden, int64_t count, KvCache* cache, const RopeTable* rope,
+  void forward(float* hidden, int64_t count, BlockState* state, const RopeTable* rope,
                Activations activations, const LinearObserver& observer = {}) const;
 
   uint64_t bytes() const;

@@ -112,7 +112,7 @@ void RuntimeModel::head(const float* hidden, int64_t count, float* logits, int64
 }
 
 Session::Session(std::shared_ptr<const RuntimeModel> model)
-    : model_(std::move(model)), caches_(model_->spec().blocks.size()) {}
+    : model_(std::move(model)), states_(model_->spec().blocks.size()) {}
 
 void Session::run(std::span<const int32_t> ids, std::vector<float>& hidden) {
   const ModelSpec& spec = model_->spec();
@@ -123,9 +123,9 @@ void Session::run(std::span<const int32_t> ids, std::vector<float>& hidden) {
                     "input ids", "use a shorter text or a smaller --window");
   hidden.resize(static_cast<size_t>(count * spec.hidden));
   model_->embed(ids, hidden.data());
-  for (size_t i = 0; i < caches_.size(); ++i) {
+  for (size_t i = 0; i < states_.size(); ++i) {
     const auto index = static_cast<int64_t>(i);
-    model_->block(index).forward(hidden.data(), count, &caches_[i], model_->rope(index),
+    model_->block(index).forward(hidden.data(), count, &states_[i], model_->rope(index),
                                  model_->options().activations);
   }
   position_ += count;

@@ -58,7 +58,7 @@ class Session {
   void run(std::span<const int32_t> ids, std::vector<float>& hidden);
 
   std::shared_ptr<const RuntimeModel> model_;
-  std::vector<KvCache> caches_;
+  std::vector<BlockState> states_;
   int64_t position_ = 0;
 };
 

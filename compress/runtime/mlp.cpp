@@ -1,0 +1,65 @@
+#include "compress/runtime/mlp.h"
+
+#include <cmath>
+#include <numbers>
+#include <vector>
+
+#include "compress/kernels/kernel_table.h"
+
+namespace attar {
+
+Mlp::Mlp(const MlpSpec& spec, const LinearLoader& load)
+    : spec_(spec),
+      gate_(spec.gated() ? load(spec.gate) : Linear{}),
+      up_(load(spec.up)),
+      down_(load(spec.down)) {}
+
+uint64_t Mlp::bytes() const {
+  return up_.bytes() + down_.bytes() + (spec_.gated() ? gate_.bytes() : 0);
+}
+
+void Mlp::forward(const float* x, int64_t rows, float* y, Activations activations,
+                  const LinearObserver& observer) const {
+  const Buffer up = buffer(rows, spec_.width);
+  if (spec_.gated()) {
+    const Buffer gate = buffer(rows, spec_.width);
+    multiply(x, rows, {{gate_, gate.get()}, {up_, up.get()}}, activations, observer);
+    activate(spec_.activation, gate.get(), up.get(), rows * spec_.width);
+    multiply(gate.get(), rows, {{down_, y}}, activations, observer);
+  } else {
+    multiply(x, rows, {{up_, up.get()}}, activations, observer);
+    activate(spec_.activation, up.get(), nullptr, rows * spec_.width);
+    multiply(up.get(), rows, {{down_, y}}, activations, observer);
+  }
+}
+
+/// gate = act(gate) · up; up == nullptr: gate = act(gate).
+void activate(Activation activation, float* gate, const float* up, int64_t count) {
+  for_values(count, [&](int64_t begin, int64_t end) {
+    std::vector<float> ones;
+    if (up == nullptr) ones.assign(static_cast<size_t>(end - begin), 1.0f);
+    const float* factor = up == nullptr ? ones.data() : up + begin;
+    float* at = gate + begin;
+    const int64_t n = end - begin;
+    switch (activation) {
+      case Activation::silu:
+        return kernels().silu_product(at, factor, at, n);
+      case Activation::gelu_tanh:
+        return kernels().gelu_tanh_product(at, factor, at, n);
+      case Activation::gelu_erf:
+        for (int64_t i = 0; i < n; ++i) {
+          const double x = static_cast<double>(at[i]);
+          at[i] = static_cast<float>(0.5 * x * (1 + std::erf(x / std::numbers::sqrt2))) * factor[i];
+        }
+        return;
+      case Activation::relu:
+        for (int64_t i = 0; i < n; ++i) at[i] = (at[i] > 0 ? at[i] : 0) * factor[i];
+        return;
+      case Activation::relu_squared:
+        for (int64_t i = 0; i < n; ++i) at[i] = (at[i] > 0 ? at[i] * at[i] : 0) * factor[i];
+        return;
+    }
+  });
+}
+
+}  // namespace attar

@@ -1,0 +1,30 @@
+// The feed-forward half of a block.
+#pragma once
+
+#include <cstdint>
+
+#include "compress/architecture/model_spec.h"
+#include "compress/runtime/linears.h"
+
+namespace attar {
+
+class Mlp {
+ public:
+  Mlp() = default;
+  Mlp(const MlpSpec& spec, const LinearLoader& load);
+
+  const MlpSpec& spec() const { return spec_; }
+  uint64_t bytes() const;
+  /// x [rows, hidden] -> y [rows, hidden]; y may be x.
+  void forward(const float* x, int64_t rows, float* y, Activations activations,
+               const LinearObserver& observer) const;
+
+ private:
+  MlpSpec spec_;
+  Linear gate_, up_, down_;
+};
+
+/// gate = act(gate) · up; up == nullptr: gate = act(gate).
+void activate(Activation activation, float* gate, const float* up, int64_t count);
+
+}  // namespace attar
