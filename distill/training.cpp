@@ -65,7 +65,7 @@ struct Start {
   ModelSpec spec;
   std::shared_ptr<const Tokenizer> tokenizer;
   fs::path side_files;
-  std::optional<ModelDirectory> weights;  // nothing: from scratch
+  std::shared_ptr<const WeightSource> weights;  // null: from scratch
 };
 
 Start from_scratch(const StageContext& context, const TrainOptions& options) {
@@ -88,7 +88,8 @@ Start from_input(const StageContext& context) {
     throw bad_input("there is no model to continue", context.spec.where,
                     "give 'model' in the recipe, or 'architecture' to start from scratch");
   OpenedModel opened = open_for_training(context.input);
-  return {opened.directory.config, opened.spec, opened.tokenizer, context.input, opened.directory};
+  Model& model = opened.model;
+  return {model.config, model.spec, opened.tokenizer, context.input, model.weights};
 }
 
 void train_model(StageContext& context) {
@@ -99,7 +100,7 @@ void train_model(StageContext& context) {
                          training_window(options.training, start.spec.max_positions), context.seed);
   TrainableModel model(start.spec, precision(options.training), Weights::trained);
   if (start.weights)
-    model.load(*start.weights->weights);
+    model.load(*start.weights);
   else
     model.initialize(Random(context.seed).next());
   const CrossEntropy loss;
@@ -119,10 +120,10 @@ void train_model(StageContext& context) {
 /// The same ids must mean the same tokens, or the teacher's distribution means nothing.
 void compare_vocabularies(const OpenedModel& student, const OpenedModel& teacher,
                           StageContext& context) {
-  const std::string where = teacher.directory.path.string();
-  if (student.spec.vocab != teacher.spec.vocab)
-    throw bad_input(fmt::format("the teacher has {} ids, the student {}", teacher.spec.vocab,
-                                student.spec.vocab),
+  const std::string where = teacher.model.path.string();
+  if (student.model.spec.vocab != teacher.model.spec.vocab)
+    throw bad_input(fmt::format("the teacher has {} ids, the student {}", teacher.model.spec.vocab,
+                                student.model.spec.vocab),
                     where, "teacher and student must share a tokenizer");
   if (student.tokenizer && teacher.tokenizer) {
     if (student.tokenizer->hash() != teacher.tokenizer->hash())
@@ -139,7 +140,8 @@ void distill_model(StageContext& context) {
   const OpenedModel student = open_for_training(context.input);
   const OpenedModel teacher = open_for_training(context.model_of(options.teacher));
   compare_vocabularies(student, teacher, context);
-  const int64_t positions = std::min(student.spec.max_positions, teacher.spec.max_positions);
+  const int64_t positions =
+      std::min(student.model.spec.max_positions, teacher.model.spec.max_positions);
   const int64_t window = training_window(options.training, positions);
   if (window > positions)
     throw bad_input(fmt::format("a window of {} is longer than the {} positions that teacher and "
@@ -147,15 +149,15 @@ void distill_model(StageContext& context) {
                                 window, positions),
                     context.spec.where + ".window");
   const TrainingData data =
-      load_training_data(context.recipe, options.training, student.tokenizer.get(), student.spec,
-                         window, context.seed);
+      load_training_data(context.recipe, options.training, student.tokenizer.get(),
+                         student.model.spec, window, context.seed);
   const distill::DistillLoss loss(options);
-  TrainableModel model(student.spec, precision(options.training), Weights::trained);
-  model.load(*student.directory.weights);
+  TrainableModel model(student.model.spec, precision(options.training), Weights::trained);
+  model.load(*student.model.weights);
   std::optional<TrainableModel> teacher_model;
   if (loss.needs_teacher()) {
-    teacher_model.emplace(teacher.spec, precision(options.training), Weights::frozen);
-    teacher_model->load(*teacher.directory.weights);
+    teacher_model.emplace(teacher.model.spec, precision(options.training), Weights::frozen);
+    teacher_model->load(*teacher.model.weights);
   }
   const TrainingRun run{.model = model,
                         .windows = data.train,
@@ -169,7 +171,7 @@ void distill_model(StageContext& context) {
                         .label = context.spec.name};
   const TrainingResult result = train(run);
   teacher_model.reset();
-  finish(context, run, result, student.directory.config, context.input);
+  finish(context, run, result, student.model.config, context.input);
 }
 
 }  // namespace

@@ -132,7 +132,7 @@ class Evaluation {
       TokenWindows& windows = windows_[windows_key(subject)];
       if (windows.count() == 0)
         windows = evaluation_windows(request_.data, subject.tokenizer.get(), window,
-                                     subject.spec.vocab, request_.seed);
+                                     subject.model.spec.vocab, request_.seed);
       if (windows.window < 2)
         throw bad_input("a window of one id predicts nothing", request_.data.path.string());
     }
@@ -152,7 +152,7 @@ class Evaluation {
   std::string windows_key(const Subject& subject) const {
     // Ready-made ids are the same for every tokenizer.
     const bool ids = is_ids(request_.data);
-    return fmt::format("{} {}", ids ? "" : subject.tokenizer_note, subject.spec.vocab);
+    return fmt::format("{} {}", ids ? "" : subject.tokenizer_note, subject.model.spec.vocab);
   }
   const TokenWindows& windows_of(const Subject& subject) const {
     return windows_.at(windows_key(subject));
@@ -172,7 +172,7 @@ class Evaluation {
   }
 
   std::string model_hash(const Subject& subject) {
-    return hashes_.of(model_files(subject.directory.path), subject.directory.path);
+    return hashes_.of(model_files(subject.model.path), subject.model.path);
   }
 
   /// Names everything that decides a metric's rows.
@@ -244,19 +244,18 @@ class Evaluation {
   }
 
   bool is_reference(size_t s) const {
-    return reference_ && fs::equivalent(subjects_[s].directory.path, reference_->directory.path);
+    return reference_ && fs::equivalent(subjects_[s].model.path, reference_->model.path);
   }
 
   void measure_group(const std::vector<size_t>& group) {
     const TokenWindows& windows = windows_of(subjects_[group[0]]);
     std::vector<Runner> runners;
-    if (reference_)
-      runners.push_back({reference_->name, RuntimeModel::load(reference_->directory)});
+    if (reference_) runners.push_back({reference_->name, RuntimeModel::load(reference_->model)});
     std::vector<size_t> runner_of;
     for (const size_t s : group) {
       runner_of.push_back(is_reference(s) ? 0 : runners.size());
       if (!is_reference(s))
-        runners.push_back({subjects_[s].name, RuntimeModel::load(subjects_[s].directory)});
+        runners.push_back({subjects_[s].name, RuntimeModel::load(subjects_[s].model)});
     }
     const auto scores = score_windows(windows, runners, reference_.has_value());
     runners.clear();
@@ -301,7 +300,7 @@ class Evaluation {
     if (!wanted || restore_all(s, measured)) return;
     say("measuring speed and memory of " + subjects_[s].name);
     const Measurement measurement =
-        measure_model(subjects_[s].directory.path, subjects_[s].spec.max_positions);
+        measure_model(subjects_[s].model.path, subjects_[s].model.spec.max_positions);
     MetricInput input = input_of(subjects_[s]);
     input.measurement = &measurement;
     for (const auto* metric : choice_.metrics)

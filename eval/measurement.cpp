@@ -59,7 +59,7 @@ std::string output_of(std::vector<std::string> words) {
 
 Measurement measure_here(const std::filesystem::path& path, const SpeedOptions& options) {
   reset_peak_rss();
-  const auto model = RuntimeModel::load(ModelDirectory::open(path));
+  const auto model = RuntimeModel::load(open_model(path));
   const Speed speed = measure_speed(model, options);
   Measurement m;
   m.prefill_tokens_per_s = speed.prefill_tokens_per_s.median;

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include "compress/architecture/family.h"
 #include "compress/base/error.h"
 #include "compress/base/files.h"
 
@@ -13,9 +12,9 @@ bool is_dense(const std::string& format) {
   return format == "F32" || format == "F16" || format == "BF16";
 }
 
-ModelSize size_of(const ModelDirectory& directory) {
+ModelSize size_of(const Model& model) {
   ModelSize size;
-  for (const auto& info : directory.weights->list()) {
+  for (const auto& info : model.weights->list()) {
     int64_t count = 1;
     for (const int64_t extent : info.shape) count *= extent;
     size.parameters += count;
@@ -24,8 +23,8 @@ ModelSize size_of(const ModelDirectory& directory) {
     size.quantized_parameters += count;
     size.quantized_bytes += info.bytes;
   }
-  size.file_bytes = directory.weight_bytes;
-  size.directory_bytes = bytes_on_disk(directory.path);
+  size.file_bytes = model.weight_bytes;
+  size.directory_bytes = bytes_on_disk(model.path);
   return size;
 }
 
@@ -39,10 +38,8 @@ uint64_t Subject::memory_estimate() const {
 Subject open_subject(const EvaluationModel& model, bool text) {
   Subject subject;
   subject.name = model.name;
-  subject.directory = ModelDirectory::open(model.directory);
-  const std::string where = (model.directory / "config.json").string();
-  subject.spec = read_model_spec(subject.directory.config, where);
-  subject.size = size_of(subject.directory);
+  subject.model = open_model(model.directory);
+  subject.size = size_of(subject.model);
   try {
     subject.tokenizer = Tokenizer::load(model.directory);
     subject.tokenizer_note = subject.tokenizer->hash();
@@ -50,9 +47,9 @@ Subject open_subject(const EvaluationModel& model, bool text) {
     if (text) throw;
     subject.tokenizer_note = std::string("none: ") + e.what();
   }
-  if (subject.tokenizer && subject.tokenizer->vocab_size() > subject.spec.vocab)
+  if (subject.tokenizer && subject.tokenizer->vocab_size() > subject.model.spec.vocab)
     throw bad_input(fmt::format("the tokenizer has {} tokens, the model's embedding {} rows",
-                                subject.tokenizer->vocab_size(), subject.spec.vocab),
+                                subject.tokenizer->vocab_size(), subject.model.spec.vocab),
                     model.directory.string(), "the tokenizer files belong to another model");
   return subject;
 }
@@ -60,19 +57,19 @@ Subject open_subject(const EvaluationModel& model, bool text) {
 void require_comparable(const Subject& model, const Subject& reference) {
   const std::string hint =
       "choose a reference of the same family, or metrics without kl, top1 and delta_p";
-  if (model.spec.vocab != reference.spec.vocab)
+  if (model.model.spec.vocab != reference.model.spec.vocab)
     throw bad_input(
         fmt::format("'{}' predicts {} ids and the reference '{}' {}: their distributions can't be "
                     "compared",
-                    model.name, model.spec.vocab, reference.name, reference.spec.vocab),
-        model.directory.path.string(), hint);
+                    model.name, model.model.spec.vocab, reference.name, reference.model.spec.vocab),
+        model.model.path.string(), hint);
   if (model.tokenizer && reference.tokenizer &&
       model.tokenizer->hash() != reference.tokenizer->hash())
     throw bad_input(
         fmt::format("'{}' and the reference '{}' have different tokenizers: their distributions "
                     "can't be compared",
                     model.name, reference.name),
-        model.directory.path.string(), hint);
+        model.model.path.string(), hint);
 }
 
 }  // namespace attar::eval

@@ -5,8 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "compress/architecture/model_spec.h"
-#include "compress/formats/weights.h"
+#include "compress/architecture/model.h"
 #include "compress/pipeline/evaluation.h"
 #include "compress/tokenizer/tokenizer.h"
 #include "eval/metric.h"
@@ -15,8 +14,7 @@ namespace attar::eval {
 
 struct Subject {
   std::string name;
-  ModelDirectory directory;
-  ModelSpec spec;
+  Model model;
   ModelSize size;
   std::shared_ptr<const Tokenizer> tokenizer;  // null: none, or not needed and not readable
   std::string tokenizer_note;                  // its hash, or why there is none

@@ -4,11 +4,9 @@
 
 #include <algorithm>
 
-#include "compress/architecture/family.h"
+#include "compress/architecture/storage.h"
 #include "compress/base/process.h"
 #include "compress/base/progress.h"
-#include "compress/formats/model_writer.h"
-#include "compress/formats/peft.h"
 #include "compress/training/estimate.h"
 #include "lora/options.h"
 
@@ -30,18 +28,17 @@ fs::path adapter_directory(const StageContext& context, const std::string& adapt
 
 }  // namespace
 
-Check write_merged(const ModelDirectory& base, const fs::path& adapter, DType dtype,
+Check write_merged(const Model& base, const fs::path& adapter, DType dtype,
                    const fs::path& directory) {
-  const ModelSpec spec = read_model_spec(base.config, (base.path / "config.json").string());
-  check_weights(spec, *base.weights, base.path.string());
-  const auto merged = with_adapter(base.weights, adapter);
+  const ModelSpec& spec = base.spec;
+  const auto merged = with_adapter(base, adapter).weights;
   std::vector<TensorPlan> plans;
   for (const TensorSpec& tensor : tensors(spec))
     plans.push_back({tensor.name, tensor.shape, dtype, std::nullopt});
   nlohmann::ordered_json config = base.config;
   config.erase("quantization_config");  // what is written is dense
   fs::create_directories(directory);
-  ModelWriter writer(directory, std::move(config), plans, base.path);
+  StoredWriter writer(spec, directory, std::move(config), plans, base.path);
   Progress progress("merge", static_cast<int64_t>(plans.size()), "tensors");
   int64_t done = 0;
   for (const TensorPlan& plan : plans) {
@@ -51,7 +48,7 @@ Check write_merged(const ModelDirectory& base, const fs::path& adapter, DType dt
   }
   writer.finish();
 
-  const ModelDirectory written = ModelDirectory::open(directory);
+  const Model written = open_model(directory);
   for (const TensorPlan& plan : plans) {
     const auto expected = rounded(*merged, plan.name, dtype);
     const auto got = std::get<DenseTensor>(written.weights->load(plan.name));
@@ -64,7 +61,7 @@ Check write_merged(const ModelDirectory& base, const fs::path& adapter, DType dt
 
 void run_merge(StageContext& context) {
   const auto options = context.options<MergeOptions>();
-  const ModelDirectory base = ModelDirectory::open(context.input);
+  const Model base = open_model(context.input);
   const fs::path adapter = adapter_directory(context, options.adapter);
   const DType dtype = output_dtype(options.output_dtype, config_dtype(base.config));
   const LoraConfig config = read_adapter(adapter).config;

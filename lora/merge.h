@@ -4,14 +4,14 @@
 #include <filesystem>
 #include <string>
 
-#include "compress/formats/weights.h"
+#include "compress/architecture/model.h"
 #include "compress/pipeline/stage.h"
 
 namespace attar::lora {
 
 /// Writes `base` with `adapter` (a PEFT directory) folded in to `directory`/… and reads it back;
 /// weights are rounded to `dtype`. Throws bad_input when the adapter does not fit.
-Check write_merged(const ModelDirectory& base, const std::filesystem::path& adapter, DType dtype,
+Check write_merged(const Model& base, const std::filesystem::path& adapter, DType dtype,
                    const std::filesystem::path& directory);
 
 /// The stage `merge`.

@@ -2,10 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "compress/base/random.h"
-#include "compress/formats/peft.h"
 #include "compress/model/torch_compat.h"
 #include "compress/training/emit.h"
 #include "compress/training/estimate.h"
@@ -26,15 +26,13 @@ std::string base_model(const StageContext& context) {
   return from == "model" ? context.recipe.model : "../../" + from + "/model";
 }
 
-LoraConfig adapter_config(const LoraOptions& options, const std::vector<const LinearSpec*>& targets,
-                          const std::string& base_model) {
+LoraConfig adapter_config(const LoraOptions& options, const std::string& base_model) {
   LoraConfig config;
   config.rank = options.rank;
   config.alpha = options.alpha;
   config.dropout = options.dropout;
   config.rslora = options.rslora;
   config.base_model = base_model;
-  for (const LinearSpec* linear : targets) config.targets.push_back(linear->module());
   return config;
 }
 
@@ -44,47 +42,44 @@ std::vector<float> values_of(const ParameterStore& store, const std::string& nam
   return {data, data + value.numel()};
 }
 
-/// The trained factors as PEFT has them.
+/// The trained factors.
 std::vector<LoraModule> modules_of(TrainableModel& model,
-                                   const std::vector<const LinearSpec*>& targets, int64_t rank) {
+                                   const std::vector<const LinearSpec*>& targets,
+                                   const LoraConfig& config) {
   std::vector<LoraModule> modules;
   for (const LinearSpec* linear : targets)
-    modules.push_back({linear->module(), rank, linear->out, linear->in,
+    modules.push_back({linear->module(), config.rank, linear->out, linear->in,
                        values_of(model.adapters(), linear->module() + ".lora_A.weight"),
-                       values_of(model.adapters(), linear->module() + ".lora_B.weight")});
+                       values_of(model.adapters(), linear->module() + ".lora_B.weight"),
+                       config.scale_of(linear->module())});
   return modules;
 }
 
-/// Writes the adapter, reads it with the reader of its format and compares.
-Check write_and_compare(const fs::path& directory, const LoraConfig& config,
-                        const std::vector<LoraModule>& modules) {
+/// Writes the adapter in the published model's terms, reads it with the reader of its format and
+/// compares.
+Check write_and_compare(const fs::path& directory, const attar::Adapter& adapter) {
   fs::create_directories(directory);
-  write_adapter(directory, config, modules);
+  write_adapter(directory, adapter.config, adapter.modules);
   const attar::Adapter read = read_adapter(directory);
-  bool same = read.modules.size() == modules.size();
-  for (const LoraModule& written : modules) {
-    bool found = false;
-    for (const LoraModule& module : read.modules)
-      found = found ||
-              (module.module == written.module && module.a == written.a && module.b == written.b &&
-               read.config.scale_of(module.module) == config.scale_of(written.module));
-    same = same && found;
-  }
-  return {"adapter read back", same, fmt::format("{} pairs of factors", modules.size())};
+  bool same = read.modules.size() == adapter.modules.size();
+  for (const LoraModule& written : adapter.modules)
+    same = same && std::any_of(read.modules.begin(), read.modules.end(), [&](const auto& module) {
+             return module.module == written.module && module.a == written.a &&
+                    module.b == written.b && module.scale == written.scale;
+           });
+  return {"adapter read back", same, fmt::format("{} pairs of factors", adapter.modules.size())};
 }
 
 /// base + adapter against the folded weights, both in float32.
-Check compare_merged(const OpenedModel& base, const LoraConfig& config,
-                     const std::vector<LoraModule>& modules, const fs::path& adapter,
-                     const at::Tensor& ids) {
+Check compare_merged(const Model& base, const std::vector<LoraModule>& modules,
+                     const fs::path& adapter, const at::Tensor& ids) {
   std::vector<AdapterPlan> plans;
   for (const LoraModule& module : modules)
-    plans.push_back(
-        {module.module, module.rank, static_cast<float>(config.scale_of(module.module))});
+    plans.push_back({module.module, module.rank, static_cast<float>(module.scale)});
   at::Tensor attached;
   {
     TrainableModel model(base.spec, Precision::fp32, Weights::frozen);
-    model.load(*base.directory.weights);
+    model.load(*base.weights);
     model.attach(plans, 0, 1);
     for (const LoraModule& module : modules)
       for (const auto& [suffix, values] :
@@ -97,7 +92,7 @@ Check compare_merged(const OpenedModel& base, const LoraConfig& config,
     attached = model.logits(ids);
   }
   TrainableModel folded(base.spec, Precision::fp32, Weights::frozen);
-  folded.load(*with_adapter(base.directory.weights, adapter));
+  folded.load(*with_adapter(base, adapter).weights);
   const auto difference = (folded.logits(ids) - attached).abs().max().item<double>();
   const auto size = attached.abs().max().item<double>();
   return {
@@ -107,25 +102,25 @@ Check compare_merged(const OpenedModel& base, const LoraConfig& config,
 
 void train_adapter(StageContext& context) {
   const auto options = context.options<LoraOptions>();
-  const OpenedModel base = open_for_training(context.input);
+  const OpenedModel opened = open_for_training(context.input);
+  const Model& base = opened.model;
   const auto targets = lora::select_targets(base.spec, options.targets);
-  const LoraConfig config = adapter_config(options, targets, base_model(context));
+  const LoraConfig config = adapter_config(options, base_model(context));
   const TrainingData data =
-      load_training_data(context.recipe, options.training, base.tokenizer.get(), base.spec,
+      load_training_data(context.recipe, options.training, opened.tokenizer.get(), base.spec,
                          training_window(options.training, base.spec.max_positions), context.seed);
   std::vector<AdapterPlan> plans;
   for (const LinearSpec* linear : targets)
     plans.push_back(
         {linear->module(), options.rank, static_cast<float>(config.scale_of(linear->module()))});
 
-  const DType dtype =
-      output_dtype(options.training.output_dtype, config_dtype(base.directory.config));
+  const DType dtype = output_dtype(options.training.output_dtype, config_dtype(base.config));
   StageReport& report = context.report;
   std::vector<LoraModule> modules;
   {
     TrainableModel model(base.spec, precision(options.training),
                          options.base == "nf4" ? Weights::nf4 : Weights::frozen);
-    model.load(*base.directory.weights);
+    model.load(*base.weights);
     model.attach(plans, options.dropout, Random(context.seed).next());
     const CrossEntropy loss;
     const TrainingRun run{.model = model,
@@ -145,21 +140,20 @@ void train_adapter(StageContext& context) {
       report.fallbacks.push_back({"bytes may differ from an uninterrupted run", context.spec.name,
                                   fmt::format("resumed with {} threads, begun with {}", run.threads,
                                               result.resumed_threads)});
-    modules = modules_of(model, targets, options.rank);
+    modules = modules_of(model, targets, config);
   }
   report.facts["adapted_layers"] = targets.size();
   report.facts["base"] = options.base;
   const fs::path adapter = context.output / "adapter";
-  report.checks.push_back(write_and_compare(adapter, config, modules));
+  report.checks.push_back(write_and_compare(adapter, stored_adapter(base.spec, {config, modules})));
   if (options.merge == "none") return;
   report.facts["output_dtype"] = torch_dtype_name(dtype);
   if (options.base == "nf4")
     report.facts["merged_into"] =
         "the input model's own weights (training saw them rounded to NF4)";
-  report.checks.push_back(compare_merged(base, config, modules, adapter,
-                                         probe_ids(data.train.ids, data.train.window, 1)));
   report.checks.push_back(
-      lora::write_merged(base.directory, adapter, dtype, context.output / "model"));
+      compare_merged(base, modules, adapter, probe_ids(data.train.ids, data.train.window, 1)));
+  report.checks.push_back(lora::write_merged(base, adapter, dtype, context.output / "model"));
 }
 
 }  // namespace

@@ -6,11 +6,11 @@
 #include <cmath>
 #include <numeric>
 
-#include "compress/architecture/family.h"
+#include "compress/architecture/model.h"
+#include "compress/architecture/storage.h"
 #include "compress/base/error.h"
 #include "compress/base/nearest.h"
 #include "compress/base/progress.h"
-#include "compress/formats/model_writer.h"
 #include "compress/pipeline/calibration.h"
 #include "prune/estimate.h"
 #include "prune/evidence.h"
@@ -93,10 +93,9 @@ class PruneRun {
       : context_(context),
         options_(context.options<PruneOptions>()),
         criterion_(criterion_of(options_, context.spec.where)),
-        model_(ModelDirectory::open(context.input)),
-        spec_(read_model_spec(model_.config, (model_.path / "config.json").string())),
+        model_(open_model(context.input)),
+        spec_(model_.spec),
         counts_(kept_counts(spec_, options_, context.spec.where)) {
-    check_weights(spec_, *model_.weights, model_.path.string());
     for (const WeightInfo& info : model_.weights->list())
       if (info.format.starts_with("int"))
         throw bad_input("the model is quantized",
@@ -111,11 +110,12 @@ class PruneRun {
     else
       choose_layers();
     const Json config = pruned_config(model_.config, spec_, counts_, plan_.layers);
-    const ModelSpec pruned = read_model_spec(config, "the pruned config.json");
+    ModelSpec pruned = read_model_spec(config, "the pruned config.json");
+    fit_model_spec(pruned, *model_.stored);
     const auto sources = tensor_sources(spec_, pruned, plan_);
     const fs::path directory = context_.output / "model";
     fs::create_directories(directory);
-    write(config, sources, directory);
+    write(pruned, config, sources, directory);
     report_facts(pruned);
     check(sources, directory);
   }
@@ -237,12 +237,12 @@ class PruneRun {
     return bytes;
   }
 
-  void write(const Json& config, const std::vector<TensorSource>& sources,
+  void write(const ModelSpec& pruned, const Json& config, const std::vector<TensorSource>& sources,
              const fs::path& directory) {
     std::vector<TensorPlan> plans;
     for (const TensorSource& source : sources)
       plans.push_back({source.tensor.name, source.tensor.shape, dense(source.from).dtype, {}});
-    ModelWriter writer(directory, config, std::move(plans), model_.path);
+    StoredWriter writer(pruned, directory, config, plans, model_.path);
     for (const TensorSource& source : sources)
       writer.write(source.tensor.name, std::span<const std::byte>(bytes_of(source)));
     writer.finish();
@@ -269,7 +269,7 @@ class PruneRun {
   }
 
   void check(const std::vector<TensorSource>& sources, const fs::path& directory) {
-    const ModelDirectory written = ModelDirectory::open(directory);
+    const Model written = open_model(directory);
     int64_t wrong = 0;
     for (const TensorSource& source : sources) {
       const auto back = std::get<DenseTensor>(written.weights->load(source.tensor.name));
@@ -284,10 +284,9 @@ class PruneRun {
   }
 
   /// The source with zeros where something was taken out must give the same logits.
-  Check check_masked(const ModelDirectory& written) const {
+  Check check_masked(const Model& written) const {
     const int64_t count = std::min(kCheckWindows, windows_.count());
     const auto ids = std::span(windows_.ids).first(static_cast<size_t>(count * windows_.window));
-    const ModelSpec pruned = read_model_spec(written.config, written.path.string());
     std::map<std::string, std::vector<float>> stored;  // refitted weights as their type rounds them
     for (const auto& [name, values] : refitted_) {
       const DType dtype = dense(name).dtype;
@@ -305,7 +304,7 @@ class PruneRun {
           .logits(stream.hidden().data(), static_cast<int64_t>(ids.size()), values.data());
       return values;
     };
-    const auto expected = logits(spec_, *masked), found = logits(pruned, *written.weights);
+    const auto expected = logits(spec_, *masked), found = logits(written.spec, *written.weights);
     float worst = 0;
     for (size_t i = 0; i < expected.size(); ++i) {
       const float difference = std::abs(expected[i] - found[i]);
@@ -319,8 +318,8 @@ class PruneRun {
   StageContext& context_;
   PruneOptions options_;
   const Criterion& criterion_;
-  ModelDirectory model_;
-  ModelSpec spec_;
+  const Model model_;
+  const ModelSpec& spec_;
   KeptCounts counts_;
   TokenWindows windows_;
   PrunePlan plan_;

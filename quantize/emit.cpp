@@ -6,7 +6,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "compress/architecture/family.h"
+#include "compress/architecture/storage.h"
 #include "compress/base/error.h"
 #include "compress/base/threads.h"
 #include "compress/runtime/hidden_stream.h"
@@ -98,10 +98,10 @@ std::vector<TensorPlan> plan_tensors(const ModelSpec& spec, const QuantPlan& pla
   return result;
 }
 
-void write_quantized(const ModelDirectory& model, const std::vector<TensorPlan>& tensors,
+void write_quantized(const Model& model, const std::vector<TensorPlan>& tensors,
                      const std::vector<QuantModule>& modules, const QuantizeCheckpoint& checkpoint,
                      const std::filesystem::path& directory) {
-  ModelWriter writer(directory, model.config, tensors, model.path);
+  StoredWriter writer(model.spec, directory, model.config, tensors, model.path);
   for (const TensorPlan& plan : tensors) {
     if (plan.layout) continue;
     const DenseTensor dense = dense_of(*model.weights, plan.name);
@@ -115,10 +115,10 @@ void write_quantized(const ModelDirectory& model, const std::vector<TensorPlan>&
   writer.finish();
 }
 
-Check check_emitted(const ModelDirectory& model, const std::vector<TensorPlan>& tensors,
+Check check_emitted(const Model& model, const std::vector<TensorPlan>& tensors,
                     const std::vector<QuantModule>& modules, const QuantizeCheckpoint& checkpoint,
                     const std::filesystem::path& directory) {
-  const ModelDirectory written = ModelDirectory::open(directory);
+  const Model written = open_model(directory);
   std::vector<std::string> wrong;
   int64_t quantized = 0, dense = 0;
   for_parts(checkpoint, modules, [&](const std::string& tensor, const QuantizedMatrix& q) {
@@ -143,10 +143,10 @@ Check check_emitted(const ModelDirectory& model, const std::vector<TensorPlan>& 
               : fmt::format("differ: {}", fmt::join(wrong, ", "))};
 }
 
-Check probe_emitted(const ModelDirectory& model, const std::filesystem::path& directory,
+Check probe_emitted(const Model& model, const std::filesystem::path& directory,
                     std::span<const int32_t> ids, int64_t window, double max_kl) {
-  const ModelDirectory written = ModelDirectory::open(directory);
-  const ModelSpec spec = read_model_spec(model.config, model.path.string());
+  const Model written = open_model(directory);
+  const ModelSpec& spec = model.spec;
   const HiddenStream before = last_hidden(spec, *model.weights, ids, window);
   const HiddenStream after = last_hidden(spec, *written.weights, ids, window);
   const OutputHead reference(spec, *model.weights), candidate(spec, *written.weights);

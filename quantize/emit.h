@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <vector>
 
-#include "compress/architecture/model_spec.h"
+#include "compress/architecture/model.h"
 #include "compress/formats/model_writer.h"
 #include "compress/pipeline/stage.h"
 #include "quantize/checkpoint.h"
@@ -20,19 +20,19 @@ std::vector<TensorPlan> plan_tensors(const ModelSpec& spec, const QuantPlan& pla
 
 /// Writes the model: codes from the checkpoint's parts (`parts` of them), everything else from
 /// `model`. Throws failure when a value does not fit the float type asked for.
-void write_quantized(const ModelDirectory& model, const std::vector<TensorPlan>& tensors,
+void write_quantized(const Model& model, const std::vector<TensorPlan>& tensors,
                      const std::vector<QuantModule>& modules, const QuantizeCheckpoint& checkpoint,
                      const std::filesystem::path& directory);
 
 /// Re-reads `directory` with its format's reader: dequantized values must equal those of the
 /// checkpoint's codes, dense tensors the source's.
-Check check_emitted(const ModelDirectory& model, const std::vector<TensorPlan>& tensors,
+Check check_emitted(const Model& model, const std::vector<TensorPlan>& tensors,
                     const std::vector<QuantModule>& modules, const QuantizeCheckpoint& checkpoint,
                     const std::filesystem::path& directory);
 
 /// KL divergence and perplexity ratio between `model` and the emitted one on the first windows of
 /// `ids`.
-Check probe_emitted(const ModelDirectory& model, const std::filesystem::path& directory,
+Check probe_emitted(const Model& model, const std::filesystem::path& directory,
                     std::span<const int32_t> ids, int64_t window, double max_kl);
 
 }  // namespace attar

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "compress/architecture/storage.h"
 #include "compress/base/error.h"
 #include "compress/base/nearest.h"
 #include "compress/formats/pattern.h"
@@ -28,26 +29,43 @@ std::string last_part(const std::string& module) {
 
 std::vector<QuantModule> all_linears(const ModelSpec& spec) {
   std::vector<QuantModule> modules;
+  const Storage storage(spec);
   for (size_t block = 0; block < spec.blocks.size(); ++block)
     for (const auto& [name, linear] : spec.blocks[block].linears())
-      modules.push_back({linear->module(), name, *linear, static_cast<int64_t>(block), {}});
+      modules.push_back({linear->module(),
+                         name,
+                         storage.stored_module(*linear),
+                         *linear,
+                         static_cast<int64_t>(block),
+                         {}});
   return modules;
 }
 
-/// Which modules some pattern names; a pattern that names none is an error.
+/// A layer's name in the spec and in the published model.
+struct Names {
+  std::string own, stored;
+};
+
+/// Which layers some pattern names; a pattern that names none is an error.
 std::vector<bool> selected(const std::vector<std::string>& patterns,
-                           const std::vector<std::string>& modules, const std::string& where) {
+                           const std::vector<Names>& modules, const std::string& where) {
   std::vector<bool> result(modules.size());
   for (const std::string& pattern : patterns) {
     bool any = false;
     for (size_t i = 0; i < modules.size(); ++i)
-      if (names_module(pattern, modules[i], where)) any = result[i] = true;
+      if (names_module(pattern, modules[i].own, where) ||
+          names_module(pattern, modules[i].stored, where))
+        any = result[i] = true;
     if (any) continue;
-    std::vector<std::string> known = modules;
-    for (const std::string& module : modules) known.push_back(last_part(module));
+    std::vector<std::string> known;
+    for (const auto& [own, stored] : modules)
+      for (const std::string& name : {own, stored}) {
+        known.push_back(name);
+        known.push_back(last_part(name));
+      }
     const std::string close = nearest(pattern, known);
     throw bad_input(fmt::format("'{}' names no linear layer of this model", pattern), where,
-                    close.empty() ? fmt::format("layers are called like {}", modules.front())
+                    close.empty() ? fmt::format("layers are called like {}", modules.front().own)
                                   : fmt::format("did you mean '{}'?", close));
   }
   return result;
@@ -65,6 +83,23 @@ std::string legal_groups(int64_t cols, int64_t group) {
   if (below > 0) text += fmt::format(" {}", below);
   if (above > 0) text += fmt::format("{} {}", below > 0 ? "," : "", above);
   return text;
+}
+
+/// The parts of one stored tensor are quantized together or not at all.
+void require_whole_tensors(const QuantPlan& plan, const std::vector<QuantModule>& all,
+                           const std::string& where) {
+  for (const QuantModule& module : plan.modules)
+    for (const QuantModule& other : all) {
+      if (other.stored != module.stored) continue;
+      const auto same = [&](const QuantModule& m) {
+        return m.name == other.name && m.layout == module.layout;
+      };
+      if (std::none_of(plan.modules.begin(), plan.modules.end(), same))
+        throw bad_input(fmt::format("{} is to be quantized and {} not, but both stand in one "
+                                    "tensor, {}",
+                                    module.name, other.name, module.stored),
+                        where, "name " + last_part(module.stored) + " in targets or ignore");
+    }
 }
 
 /// Layers that many programs store as one matrix; they need one layout.
@@ -102,10 +137,11 @@ QuantPlan plan_modules(const ModelSpec& spec, const QuantizeOptions& options, DT
   const Scheme& scheme = find_scheme(options.scheme, where);
   const int64_t group = std::max<int64_t>(0, options.group_size.value_or(scheme.group));
   std::vector<QuantModule> modules = all_linears(spec);
-  std::vector<std::string> names;
-  for (const QuantModule& module : modules) names.push_back(module.name);
+  std::vector<Names> names;
+  for (const QuantModule& module : modules) names.push_back({module.name, module.stored});
   const std::string head = spec.tied ? "lm_head" : spec.head.module();
-  names.push_back(head);  // so that `ignore: [lm_head]` is understood; only `lm_head:` quantizes it
+  names.push_back(
+      {head, head});  // so that `ignore: [lm_head]` is understood; only `lm_head:` quantizes it
 
   std::vector<bool> wanted(names.size(), true);
   if (!options.targets.empty()) wanted = selected(options.targets, names, where);
@@ -114,7 +150,7 @@ QuantPlan plan_modules(const ModelSpec& spec, const QuantizeOptions& options, DT
     if (spec.tied)
       throw bad_input("the output head is tied to the embedding and cannot be quantized alone",
                       where, "leave lm_head: keep");
-    modules.push_back({head, last_part(head), spec.head, -1, {}});
+    modules.push_back({head, last_part(head), head, spec.head, -1, {}});
     wanted.back() = true;
   }
 
@@ -140,6 +176,7 @@ QuantPlan plan_modules(const ModelSpec& spec, const QuantizeOptions& options, DT
   }
   if (plan.modules.empty())
     throw bad_input("no layer is left to quantize", where, "check targets and ignore");
+  require_whole_tensors(plan, modules, where);
   note_split_partners(plan, spec, plan.notes);
   return plan;
 }

@@ -15,6 +15,7 @@ namespace attar {
 struct QuantModule {
   std::string name;        // "model.layers.0.mlp.up_proj"
   std::string short_name;  // "up_proj"
+  std::string stored;      // the layer of the published model that holds it: a fused "qkv_proj"
   LinearSpec linear;
   int64_t block = -1;  // −1: the output head
   QuantLayout layout;
@@ -28,12 +29,13 @@ struct QuantPlan {
 
 /// Resolves scheme, targets, ignore, group size and head. `scale_dtype` is what `auto` stands for
 /// here. Throws bad_input: a pattern that matches nothing, nothing left to quantize, a group size
-/// that does not divide a layer's columns (with the nearest ones that do), a fallback under strict.
-/// `where` is the stage's place.
+/// that does not divide a layer's columns (with the nearest ones that do), a fallback under strict,
+/// layers that stand in one tensor but are not treated alike. Patterns name layers as the spec or
+/// as the published model has them. `where` is the stage's place.
 QuantPlan plan_modules(const ModelSpec& spec, const QuantizeOptions& options, DType scale_dtype,
                        const std::string& where);
 
-/// True when `pattern` names the layer: its name, its last part, a glob with * and ?, or after
+/// True when `pattern` names the module: its name, its last part, a glob with * and ?, or after
 /// "re:" an expression that matches from the name's beginning.
 bool names_module(const std::string& pattern, const std::string& module, const std::string& where);
 

@@ -58,9 +58,8 @@ class QuantizeRun {
   explicit QuantizeRun(StageContext& context)
       : context_(context),
         options_(context.options<QuantizeOptions>()),
-        model_(ModelDirectory::open(context.input)),
-        spec_(read_model_spec(model_.config, (model_.path / "config.json").string())) {
-    check_weights(spec_, *model_.weights, model_.path.string());
+        model_(open_model(context.input)),
+        spec_(model_.spec) {
     for (const WeightInfo& info : model_.weights->list())
       if (info.format.starts_with("int"))
         throw bad_input("the model is quantized already",
@@ -257,8 +256,8 @@ class QuantizeRun {
 
   StageContext& context_;
   QuantizeOptions options_;
-  ModelDirectory model_;
-  ModelSpec spec_;
+  const Model model_;
+  const ModelSpec& spec_;
   QuantPlan plan_;
   TokenWindows windows_;
   std::unique_ptr<HiddenStream> stream_, exact_;

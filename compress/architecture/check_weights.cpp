@@ -7,6 +7,7 @@
 #include <set>
 
 #include "compress/architecture/family.h"
+#include "compress/architecture/storage.h"
 #include "compress/base/error.h"
 
 namespace attar {
@@ -16,9 +17,15 @@ constexpr size_t kMostListed = 20;
 
 using Listing = std::map<std::string_view, const WeightInfo*>;
 
-/// Buffers that old checkpoints stored although they follow from the configuration.
-bool is_recomputed(std::string_view name) {
-  return name.ends_with(".rotary_emb.inv_freq");
+/// Buffers that old checkpoints stored although they follow from the configuration: rotary
+/// frequencies, the triangle of causal attention and the value that hides a position.
+bool is_recomputed(const WeightInfo& info) {
+  const std::string_view name = info.name;
+  if (name.ends_with(".rotary_emb.inv_freq")) return true;
+  if (name.ends_with(".attn.bias") || name.ends_with(".attention.bias"))
+    return info.shape.size() == 4 && info.shape[2] == info.shape[3];
+  return info.shape.empty() &&
+         (name.ends_with(".attn.masked_bias") || name.ends_with(".attention.masked_bias"));
 }
 
 const WeightInfo* find(const Listing& listing, std::string_view name) {
@@ -26,18 +33,31 @@ const WeightInfo* find(const Listing& listing, std::string_view name) {
   return found == listing.end() ? nullptr : found->second;
 }
 
+bool is_quantized(const WeightInfo& info) {
+  return info.format.starts_with("int");
+}
+
 /// One configuration key against the dimension of the tensor that shows it best.
-void compare(const Listing& listing, const char* key, int64_t configured, std::string_view tensor,
-             size_t dimension, std::vector<std::string>& problems) {
-  const WeightInfo* info = find(listing, tensor);
-  if (info == nullptr || info->shape.size() != 2 || info->shape[dimension] == configured) return;
-  problems.push_back(fmt::format("{} is {}, but {} has {} {}", key, configured, tensor,
-                                 info->shape[dimension], dimension == 0 ? "rows" : "columns"));
+void compare(const Listing& listing, const Storage& storage, const char* key, int64_t configured,
+             const std::string& tensor, size_t dimension, std::vector<std::string>& problems) {
+  const WeightInfo* info = find(listing, storage.stored_name(tensor));
+  if (info == nullptr || info->shape.size() != 2) return;
+  const auto* place = storage.find(tensor);
+  const bool turned = place != nullptr && place->whole->transposed && !is_quantized(*info);
+  const size_t at = turned ? 1 - dimension : dimension;
+  int64_t found = info->shape[at];
+  if (place != nullptr && dimension == 0) found = found * place->rows / place->unit_rows;
+  if (found == configured) return;
+  problems.push_back(fmt::format("{} is {}, but {} has {} {}{}", key, configured, info->name,
+                                 info->shape[at], at == 0 ? "rows" : "columns",
+                                 found == info->shape[at] ? "" : " in all"));
 }
 
 /// "model.layers.7.mlp…" of layers that the configuration does not have.
 int64_t stored_layers(const ModelSpec& spec, const Listing& listing) {
-  const std::string& first = spec.blocks.front().mlp.down.weight;
+  const BlockSpec& block = spec.blocks.front();
+  const std::string& first =
+      block.mlp.down.weight.empty() ? block.attention_norm.weight : block.mlp.down.weight;
   const size_t digit = first.find(".0.");
   if (digit == std::string::npos) return 0;
   int64_t layers = 0;
@@ -50,10 +70,11 @@ int64_t stored_layers(const ModelSpec& spec, const Listing& listing) {
 /// Contradictions between config.json and weights, each said once instead of at every tensor.
 std::vector<std::string> contradictions(const ModelSpec& spec, const Listing& listing) {
   std::vector<std::string> problems;
-  compare(listing, "vocab_size", spec.vocab, spec.embedding, 0, problems);
-  compare(listing, "hidden_size", spec.hidden, spec.embedding, 1, problems);
+  const Storage storage(spec);
+  compare(listing, storage, "vocab_size", spec.vocab, spec.embedding, 0, problems);
+  compare(listing, storage, "hidden_size", spec.hidden, spec.embedding, 1, problems);
   const BlockSpec& block = spec.blocks.front();
-  compare(listing, "intermediate_size", block.mlp.width, block.mlp.up.weight, 0, problems);
+  compare(listing, storage, "intermediate_size", block.mlp.width, block.mlp.up.weight, 0, problems);
   const int64_t layers = stored_layers(spec, listing);
   if (layers > 0 && layers != static_cast<int64_t>(spec.blocks.size()))
     problems.push_back(fmt::format("num_hidden_layers is {}, but the weights have {} layers",
@@ -87,10 +108,14 @@ std::vector<std::string> check_weights(const ModelSpec& spec, const WeightSource
   std::vector<std::string> problems = contradictions(spec, listing), passed_over;
 
   std::set<std::string_view> expected;
-  const auto all = tensors(spec);
-  for (const TensorSpec& tensor : all) {
+  auto all = stored_tensors(spec);
+  const Storage storage(spec);
+  for (TensorSpec& tensor : all) {
     expected.insert(tensor.name);
     const WeightInfo* info = find(listing, tensor.name);
+    const StoredTensor* whole = storage.whole(tensor.name);
+    if (info != nullptr && whole != nullptr && whole->transposed && is_quantized(*info))
+      std::swap(tensor.shape.front(), tensor.shape.back());
     if (info == nullptr)
       problems.push_back(
           fmt::format("missing: {} [{}]", tensor.name, fmt::join(tensor.shape, ", ")));
@@ -107,7 +132,7 @@ std::vector<std::string> check_weights(const ModelSpec& spec, const WeightSource
         [&](const ModelSpec::LeftOut& part) { return info.name.starts_with(part.prefix); });
     if (left_out != spec.left_out.end()) {
       passed_over.push_back(fmt::format("passed over {}: {}", info.name, left_out->reason));
-    } else if (is_recomputed(info.name)) {
+    } else if (is_recomputed(info)) {
       passed_over.push_back("passed over " + info.name + ": it follows from the configuration");
     } else if (spec.tied && info.name == "lm_head.weight") {
       if (same_values(weights, info.name, spec.embedding))

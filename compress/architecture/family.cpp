@@ -19,6 +19,11 @@ const Family* find_family(std::string_view name, std::vector<std::string_view> F
   return nullptr;
 }
 
+/// "Gemma3ForConditionalGeneration", not "gemma3".
+bool is_architecture(std::string_view name) {
+  return name.front() >= 'A' && name.front() <= 'Z';
+}
+
 /// "architectures" decides; configurations without it are known by "model_type".
 const Family& family_of(const nlohmann::ordered_json& json, const std::string& where) {
   const ConfigReader config(json, where);
@@ -35,6 +40,8 @@ const Family& family_of(const nlohmann::ordered_json& json, const std::string& w
   for (const Family& f : families()) {
     const auto& names = by_architecture ? f.architectures : f.model_types;
     known.insert(known.end(), names.begin(), names.end());
+    for (const std::string_view other : f.multimodal)
+      if (is_architecture(other) == by_architecture) known.push_back(other);
   }
   throw config.error(by_architecture ? "architectures" : "model_type",
                      fmt::format("unknown architecture \"{}\"", name),
@@ -50,7 +57,36 @@ std::span<const Family> families() {
   return table;
 }
 
-ModelSpec read_model_spec(const nlohmann::ordered_json& config, const std::string& where) {
+nlohmann::ordered_json text_config(const nlohmann::ordered_json& config, const std::string& where) {
+  const ConfigReader reader(config, where);
+  const auto architectures = reader.optional_texts("architectures");
+  const std::string name = architectures && !architectures->empty()
+                               ? architectures->front()
+                               : reader.optional_text("model_type").value_or("");
+  const Family* family = find_family(name, &Family::multimodal);
+  if (family == nullptr) return config;
+  if (!reader.optional_object("text_config"))
+    throw reader.error("text_config", fmt::format("{} describes no text model", name));
+  nlohmann::ordered_json text = config["text_config"];
+  text["architectures"] = {family->architectures.front()};
+  // What the outer class decides for the whole model.
+  for (const char* key : {"tie_word_embeddings", "bos_token_id", "eos_token_id", "pad_token_id",
+                          "dtype", "torch_dtype", "quantization_config"})
+    if (config.contains(key) && !config[key].is_null()) text[key] = config[key];
+  return text;
+}
+
+std::string published_name(const ModelSpec& spec, const std::string& name) {
+  for (const Family& family : families()) {
+    if (family.name != spec.family) continue;
+    for (const auto& [from, to] : family.renamings)
+      if (name.starts_with(from)) return std::string(to) + name.substr(from.size());
+  }
+  return name;
+}
+
+ModelSpec read_model_spec(const nlohmann::ordered_json& whole, const std::string& where) {
+  const nlohmann::ordered_json config = text_config(whole, where);
   const Family& family = family_of(config, where);
   ModelSpec spec = family.read(config, where);
   if (spec.architecture.empty()) spec.architecture = family.architectures.front();
@@ -63,6 +99,7 @@ void fit_model_spec(ModelSpec& spec, const WeightSource& weights) {
 }
 
 void write_model_spec(const ModelSpec& spec, nlohmann::ordered_json& config) {
+  config = text_config(config, "config.json");
   family_of(config, "config.json").write(spec, config);
 }
 

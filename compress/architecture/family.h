@@ -27,6 +27,14 @@ struct Family {
   /// Adds what only the files say: optional tensors that are there or not, names of old checkpoints
   /// (`stored`), what is left out. `weights` lists tensors as they are stored. Null: nothing.
   void (*fit)(ModelSpec& spec, const WeightSource& weights) = nullptr;
+  /// Architectures and model types of multimodal models whose "text_config" is one of this family.
+  std::vector<std::string_view> multimodal = {};
+  /// How names of tensors begin in some checkpoints, and how the published class of `architectures`
+  /// has them. The first that fits counts.
+  struct Renaming {
+    std::string_view from, to;
+  };
+  std::vector<Renaming> renamings = {};
 };
 
 /// The table.
@@ -34,15 +42,20 @@ std::span<const Family> families();
 
 /// The spec of a config.json; an unknown architecture lists the known ones and the deciding key.
 ModelSpec read_model_spec(const nlohmann::ordered_json& config, const std::string& where);
+/// The part of a multimodal model's configuration that describes its text model, as a
+/// configuration of its own; any other configuration as it is.
+nlohmann::ordered_json text_config(const nlohmann::ordered_json& config, const std::string& where);
+/// What a stored tensor is called in the published form of the spec's family.
+std::string published_name(const ModelSpec& spec, const std::string& name);
 /// Calls the family's `fit`.
 void fit_model_spec(ModelSpec& spec, const WeightSource& weights);
 /// Updates `config` to describe `spec` (after pruning, say).
 void write_model_spec(const ModelSpec& spec, nlohmann::ordered_json& config);
 
-/// Compares names and shapes of `weights` with what `spec` needs; one bad_input lists everything
-/// missing, misshapen or left over (with what was expected), the contradiction between config and
-/// weights first. Returns the tensors that are passed over because they say nothing new (rotary
-/// buffers, a stored copy of a tied head), each with the reason.
+/// Compares names and shapes of `weights`, which are those of files, with what `spec` needs there;
+/// one bad_input lists everything missing, misshapen or left over (with what was expected), the
+/// contradiction between config and weights first. Returns the tensors that are passed over because
+/// they say nothing new (rotary buffers, a stored copy of a tied head), each with the reason.
 std::vector<std::string> check_weights(const ModelSpec& spec, const WeightSource& weights,
                                        const std::string& where);
 

@@ -54,7 +54,7 @@ void bench_kernels(const KernelBenchmark& options, bool json) {
 void bench_model(const std::string& path, const SpeedOptions& options,
                  const RuntimeOptions& runtime, bool json) {
   reset_peak_rss();
-  const auto model = RuntimeModel::load(ModelDirectory::open(path), runtime);
+  const auto model = RuntimeModel::load(open_model(path), runtime);
   const Speed speed = measure_speed(model, options);
   const Rate &prefill = speed.prefill_tokens_per_s, &decode = speed.decode_tokens_per_s;
   if (json) {

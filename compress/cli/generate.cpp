@@ -27,9 +27,9 @@ double seconds_since(Clock::time_point start) {
 }
 
 /// Ids that end a text: config.json's and, where present, generation_config.json's.
-std::vector<int32_t> end_ids(const ModelDirectory& directory, const ModelSpec& spec) {
+std::vector<int32_t> end_ids(const fs::path& directory, const ModelSpec& spec) {
   std::vector<int32_t> ids(spec.eos_ids.begin(), spec.eos_ids.end());
-  const auto path = directory.path / "generation_config.json";
+  const auto path = directory / "generation_config.json";
   if (!fs::exists(path)) return ids;
   const auto config = nlohmann::json::parse(read_text(path), nullptr, false);
   if (config.is_discarded()) throw bad_input("not valid JSON", path.string());
@@ -138,9 +138,8 @@ int run(const Command& self, const std::vector<std::string>& args) {
   if (parsed.help_shown) return 0;
   if (limit < 1) throw bad_input("--max-new-tokens must be at least 1");
 
-  const auto directory = ModelDirectory::open(path);
   const auto tokenizer = Tokenizer::load(path);
-  const auto model = RuntimeModel::load(directory);
+  const auto model = RuntimeModel::load(open_model(path));
   if (tokenizer->vocab_size() > model->spec().vocab)
     throw bad_input(fmt::format("the tokenizer has {} ids, the model's embedding {}",
                                 tokenizer->vocab_size(), model->spec().vocab),
@@ -150,8 +149,8 @@ int run(const Command& self, const std::vector<std::string>& args) {
 
   const bool echo = parsed.values["echo"].as<bool>();
   if (echo && !parsed.json) fmt::print("{}", prompt);
-  const auto result = generate(model, tokenizer, ids, end_ids(directory, model->spec()), limit,
-                               sampling, !parsed.json);
+  const auto result =
+      generate(model, tokenizer, ids, end_ids(path, model->spec()), limit, sampling, !parsed.json);
   const double rate =
       static_cast<double>(result.ids.size()) / std::max(result.decode_seconds, 1e-9);
   if (parsed.json) {

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "compress/architecture/family.h"
+#include "compress/architecture/model.h"
 #include "compress/base/error.h"
 #include "compress/cli/command.h"
 #include "compress/formats/json.h"
@@ -80,8 +80,8 @@ void add_architecture(const ModelDirectory& model, Json& json) {
     json["vocab"] = spec.vocab;
     json["max_positions"] = spec.max_positions;
     json["tied_head"] = spec.tied;
-    const auto passed_over = check_weights(spec, *model.weights, where);
-    if (!passed_over.empty()) json["notes"] = passed_over;
+    const auto notes = open_model(model).notes;
+    if (!notes.empty()) json["notes"] = notes;
   } catch (const Error& error) {
     json["problem"] = fmt::format("{} ({})", error.what(), error.where());
   }

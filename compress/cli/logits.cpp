@@ -8,9 +8,7 @@
 #include "compress/base/progress.h"
 #include "compress/cli/command.h"
 #include "compress/cli/training.h"
-#include "compress/formats/peft.h"
 #include "compress/formats/safetensors.h"
-#include "compress/formats/weights.h"
 #include "compress/runtime/model.h"
 
 namespace attar::cli {
@@ -55,10 +53,10 @@ Batch read_batch(const fs::path& path) {
 
 void runtime_logits(const fs::path& model_path, const fs::path& adapter, const fs::path& input,
                     const fs::path& output) {
-  auto directory = ModelDirectory::open(model_path);
-  if (!adapter.empty()) directory.weights = with_adapter(directory.weights, adapter);
+  Model opened = open_model(model_path);
+  if (!adapter.empty()) opened = with_adapter(std::move(opened), adapter);
   const auto batch = read_batch(input);
-  const auto model = RuntimeModel::load(directory);
+  const auto model = RuntimeModel::load(opened);
   const int64_t vocab = model->spec().vocab;
   SafetensorsWriter writer(output, {{"logits", DType::f32, {batch.rows, batch.length, vocab}}});
   // Positions behind a row's mask have no meaning; they are written as zeros.

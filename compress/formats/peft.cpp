@@ -52,6 +52,7 @@ void read_factors(const Safetensors& file, const TensorView& a, LoraModule& modu
         fmt::format("the file has factors for a layer that {} does not target", kConfigFile),
         where + ": module " + module.module);
   module.rank = rank;
+  module.scale = config.scale_of(module.module);
   module.in = a.shape[1];
   module.out = b->shape[0];
   module.a = a.floats();
@@ -60,9 +61,9 @@ void read_factors(const Safetensors& file, const TensorView& a, LoraModule& modu
   require_finite(b->name, module.b);
 }
 
-/// target += scale·B·A, one row of the result at a time; `target` is [out, in], or [in, out] when
-/// transposed.
-void add_product(const LoraModule& m, float scale, bool transposed, std::vector<float>& target) {
+/// target += s·B·A, one row of the result at a time; `target` is [out, in].
+void add_product(const LoraModule& m, std::vector<float>& target) {
+  const auto scale = static_cast<float>(m.scale);
   parallel_for(m.out, 16, [&](int64_t first, int64_t last) {
     std::vector<float> row(static_cast<size_t>(m.in));
     for (int64_t o = first; o < last; ++o) {
@@ -72,9 +73,8 @@ void add_product(const LoraModule& m, float scale, bool transposed, std::vector<
         const float* a = m.a.data() + r * m.in;
         for (int64_t i = 0; i < m.in; ++i) row[static_cast<size_t>(i)] += factor * a[i];
       }
-      const int64_t step = transposed ? m.out : 1;
-      float* to = target.data() + (transposed ? o : o * m.in);
-      for (int64_t i = 0; i < m.in; ++i) to[i * step] += scale * row[static_cast<size_t>(i)];
+      float* to = target.data() + o * m.in;
+      for (int64_t i = 0; i < m.in; ++i) to[i] += scale * row[static_cast<size_t>(i)];
     }
   });
 }
@@ -101,17 +101,12 @@ class AdaptedSource : public WeightSource {
     if (found == modules_.end()) return base_->load(name);
     const LoraModule& module = found->second;
     auto values = std::make_shared<std::vector<float>>(base_->floats(name));
-    const auto scale = static_cast<float>(config_.scale_of(module.module));
-    add_product(module, scale, config_.fan_in_fan_out, *values);
-    return DenseTensor{DType::f32, shape(module), std::as_bytes(std::span(*values)), values};
+    add_product(module, *values);
+    return DenseTensor{
+        DType::f32, {module.out, module.in}, std::as_bytes(std::span(*values)), values};
   }
 
  private:
-  std::vector<int64_t> shape(const LoraModule& m) const {
-    if (config_.fan_in_fan_out) return {m.in, m.out};
-    return {m.out, m.in};
-  }
-
   /// A listed weight against its factors, or against the targets when it has none.
   void check(WeightInfo& info, const std::string& where) const {
     const std::string_view name = info.name;
@@ -127,9 +122,9 @@ class AdaptedSource : public WeightSource {
       return;
     }
     const LoraModule& module = found->second;
-    if (info.shape != shape(module))
-      throw bad_input(fmt::format("the adapter is for a layer of [{}], the base model has [{}]",
-                                  fmt::join(shape(module), ", "), fmt::join(info.shape, ", ")),
+    if (info.shape != std::vector<int64_t>{module.out, module.in})
+      throw bad_input(fmt::format("the adapter is for a layer of [{}, {}], the base model has [{}]",
+                                  module.out, module.in, fmt::join(info.shape, ", ")),
                       fmt::format("{}: module {}", where, module.module),
                       "the adapter belongs to another base model");
     info.format += fmt::format(" + LoRA r{}", module.rank);

@@ -26,7 +26,7 @@ struct LoraConfig {
   double alpha = 8;
   double dropout = 0;                // of training; merging does not use it
   bool rslora = false;               // s = alpha / √rank
-  bool fan_in_fan_out = false;       // the base stores W as [in, out]: W' = W + s·(B·A)ᵀ
+  bool fan_in_fan_out = false;       // the base stores W as [in, out]; the factors stay the same
   std::vector<std::string> targets;  // names or ends of names of modules: "q_proj"
   std::string target_expression;     // or one regular expression for whole names; "all-linear"
   std::vector<std::pair<std::string, int64_t>> ranks;  // rank_pattern: other ranks by end of name
@@ -47,6 +47,7 @@ struct LoraModule {
   int64_t rank = 0, out = 0, in = 0;
   std::vector<float> a;  // [rank, in]
   std::vector<float> b;  // [out, rank]
+  double scale = 1;      // s
 };
 
 struct Adapter {
@@ -65,7 +66,8 @@ Adapter read_adapter(const fs::path& directory);
 void write_adapter(const fs::path& directory, const LoraConfig& config,
                    const std::vector<LoraModule>& modules);
 
-/// A model with an adapter folded in: load() of an adapted weight gives W + s·B·A in float32 (each
+/// A model with an adapter folded in, all matrices [out, in] (architecture/model.h: fused and
+/// transposed ones): load() of an adapted weight gives W + s·B·A in float32 (each
 /// element summed over the ranks in order, so for any thread count the same), everything else what
 /// `base` gives. Throws bad_input when the adapter changes a layer that the base does not have or
 /// has in another shape, or when a targeted layer of the base has no factors.

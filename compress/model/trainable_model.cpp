@@ -270,7 +270,7 @@ std::vector<TensorPlan> TrainableModel::plan(DType dtype) const {
   return plans;
 }
 
-void TrainableModel::save(ModelWriter& writer) const {
+void TrainableModel::save(StoredWriter& writer) const {
   for (const auto& entry : parameters_.entries())
     writer.write(entry.name,
                  std::span<const float>(parameters_.flat().data_ptr<float>() + entry.offset,

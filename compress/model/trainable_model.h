@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "compress/architecture/model_spec.h"
-#include "compress/formats/model_writer.h"
+#include "compress/architecture/storage.h"
 #include "compress/formats/weights.h"
 #include "compress/model/linear_group.h"
 #include "compress/model/ops.h"
@@ -73,7 +73,7 @@ class TrainableModel {
   std::vector<TensorPlan> plan(DType dtype) const;
   /// Of a trained model: writes all tensors (not the adapters) to `writer`, rounded to what it
   /// planned.
-  void save(ModelWriter& writer) const;
+  void save(StoredWriter& writer) const;
 
  private:
   struct BlockParts;

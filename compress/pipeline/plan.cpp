@@ -4,17 +4,15 @@
 
 #include <map>
 
-#include "compress/architecture/family.h"
+#include "compress/architecture/model.h"
 #include "compress/pipeline/cache.h"
 
 namespace attar {
 namespace {
 
 EstimateInput estimate_model(const std::string& path) {
-  const ModelDirectory model = ModelDirectory::open(path);
-  const ModelSpec spec = read_model_spec(model.config, path + "/config.json");
-  check_weights(spec, *model.weights, path);
-  return {model.config, spec.parameters(), model.weight_bytes};
+  const Model model = open_model(path);
+  return {model.config, model.spec.parameters(), model.weight_bytes};
 }
 
 }  // namespace

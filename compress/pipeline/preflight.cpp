@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <set>
 
-#include "compress/architecture/family.h"
+#include "compress/architecture/model.h"
 #include "compress/base/error.h"
 #include "compress/base/nearest.h"
 #include "compress/base/process.h"
@@ -53,14 +53,12 @@ bool check_data(const Recipe& recipe, const std::set<std::string>& used) {
 }
 
 void check_input_model(const Recipe& recipe, bool reads_text, FileHashes& hashes, CacheKeys& keys) {
-  const ModelDirectory model = ModelDirectory::open(recipe.model);
-  const ModelSpec spec = read_model_spec(model.config, recipe.model + "/config.json");
-  check_weights(spec, *model.weights, recipe.model);
+  const Model model = open_model(recipe.model);
   if (reads_text) {
     const auto tokenizer = Tokenizer::load(recipe.model);
-    if (tokenizer->vocab_size() > spec.vocab)
+    if (tokenizer->vocab_size() > model.spec.vocab)
       throw bad_input(fmt::format("the tokenizer has {} tokens, the model's embedding {} rows",
-                                  tokenizer->vocab_size(), spec.vocab),
+                                  tokenizer->vocab_size(), model.spec.vocab),
                       recipe.model, "the tokenizer files belong to another model");
   }
   if (hashes.checked(keys.model_hash())) return;

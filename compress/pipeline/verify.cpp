@@ -1,7 +1,7 @@
 // Reading an artifact back: the same checks right after a stage and by `attar verify`.
 #include <fmt/format.h>
 
-#include "compress/architecture/family.h"
+#include "compress/architecture/model.h"
 #include "compress/base/error.h"
 #include "compress/base/files.h"
 #include "compress/base/hash.h"
@@ -41,19 +41,19 @@ std::string check_finite(const WeightSource& weights) {
 
 std::vector<Check> check_model(const fs::path& directory) {
   std::vector<Check> checks;
-  ModelDirectory model;
-  ModelSpec spec;
+  ModelDirectory files;
+  Model model;
   const bool opened = check(checks, "opens", [&] {
-    model = ModelDirectory::open(directory);
-    return fmt::format("{} tensors, {} bytes", model.weights->list().size(), model.weight_bytes);
+    files = ModelDirectory::open(directory);
+    return fmt::format("{} tensors, {} bytes", files.weights->list().size(), files.weight_bytes);
   });
   const bool described =
       opened && check(checks, "configuration", [&] {
-        spec = read_model_spec(model.config, (directory / "config.json").string());
+        const auto spec = read_model_spec(files.config, (directory / "config.json").string());
         return fmt::format("{}, {} parameters", spec.architecture, spec.parameters());
       });
   const bool shaped = described && check(checks, "tensor names and shapes", [&] {
-                        check_weights(spec, *model.weights, directory.string());
+                        model = open_model(files);
                         return std::string("as config.json says");
                       });
   if (shaped) check(checks, "finite values", [&] { return check_finite(*model.weights); });

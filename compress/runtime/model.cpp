@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "compress/architecture/family.h"
 #include "compress/base/error.h"
 #include "compress/base/progress.h"
 #include "compress/runtime/load.h"
@@ -23,15 +22,14 @@ struct RuntimeModel::State {
   Linear head;
 };
 
-std::shared_ptr<const RuntimeModel> RuntimeModel::load(const ModelDirectory& directory,
+std::shared_ptr<const RuntimeModel> RuntimeModel::load(const Model& opened,
                                                        const RuntimeOptions& options) {
-  const std::string where = (directory.path / "config.json").string();
   auto state = std::make_shared<State>();
-  state->spec = read_model_spec(directory.config, where);
+  state->spec = opened.spec;
   state->options = options;
   const ModelSpec& spec = state->spec;
-  const WeightSource& weights = *directory.weights;
-  for (const auto& note : check_weights(spec, weights, directory.path.string())) say(note);
+  const WeightSource& weights = *opened.weights;
+  for (const auto& note : opened.notes) say(note);
 
   for (const auto& rope : spec.ropes)
     state->ropes.push_back(std::make_unique<RopeTable>(rope, spec.max_positions));

@@ -7,8 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "compress/architecture/model_spec.h"
-#include "compress/formats/weights.h"
+#include "compress/architecture/model.h"
 #include "compress/runtime/block.h"
 
 namespace attar {
@@ -21,8 +20,8 @@ struct RuntimeOptions {
 
 class RuntimeModel {
  public:
-  /// Opens, checks (check_weights, finite values) and packs. Throws bad_input.
-  static std::shared_ptr<const RuntimeModel> load(const ModelDirectory& directory,
+  /// Checks that values are finite and packs them. Throws bad_input.
+  static std::shared_ptr<const RuntimeModel> load(const Model& opened,
                                                   const RuntimeOptions& options = {});
 
   const ModelSpec& spec() const;

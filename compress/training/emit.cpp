@@ -4,7 +4,8 @@
 
 #include <algorithm>
 
-#include "compress/architecture/family.h"
+#include "compress/architecture/model.h"
+#include "compress/architecture/storage.h"
 #include "compress/base/files.h"
 
 namespace attar {
@@ -28,14 +29,14 @@ ReadBack emit(TrainableModel& model, nlohmann::ordered_json config, DType dtype,
   const at::Tensor expected = model.logits(ids);
   fs::create_directories(directory);
   config.erase("quantization_config");  // what is written is dense
-  ModelWriter writer(directory, std::move(config), model.plan(dtype), side_files_from);
+  StoredWriter writer(model.spec(), directory, std::move(config), model.plan(dtype),
+                      side_files_from);
   model.save(writer);
   writer.finish();
 
-  const ModelDirectory written = ModelDirectory::open(directory);
-  const ModelSpec spec = read_model_spec(written.config, (directory / "config.json").string());
-  check_weights(spec, *written.weights, directory.string());
-  TrainableModel again(spec, model.dtype() == at::kFloat ? Precision::fp32 : Precision::bf16,
+  const Model written = open_model(directory);
+  TrainableModel again(written.spec,
+                       model.dtype() == at::kFloat ? Precision::fp32 : Precision::bf16,
                        Weights::frozen);
   again.load(*written.weights);
   const auto difference = (again.logits(ids) - expected).abs().max().item<double>();

@@ -2,10 +2,9 @@
 
 #include <fmt/format.h>
 
-#include "compress/architecture/family.h"
+#include "compress/architecture/model.h"
 #include "compress/base/error.h"
 #include "compress/base/threads.h"
-#include "compress/formats/peft.h"
 #include "compress/formats/safetensors.h"
 #include "compress/model/trainable_model.h"
 #include "compress/training/loop.h"
@@ -36,12 +35,11 @@ at::Tensor read_ids(const Safetensors& file, int64_t vocab) {
 void torch_logits(const std::filesystem::path& model, const std::filesystem::path& adapter,
                   const std::filesystem::path& input, const std::filesystem::path& output) {
   prepare_torch(thread_count());
-  const ModelDirectory directory = ModelDirectory::open(model);
-  const ModelSpec spec = read_model_spec(directory.config, (model / "config.json").string());
-  check_weights(spec, *directory.weights, model.string());
-  const at::Tensor ids = read_ids(Safetensors::open(input), spec.vocab);
-  TrainableModel trainable(spec, Precision::fp32, Weights::frozen);
-  trainable.load(adapter.empty() ? *directory.weights : *with_adapter(directory.weights, adapter));
+  Model opened = open_model(model);
+  if (!adapter.empty()) opened = with_adapter(std::move(opened), adapter);
+  const at::Tensor ids = read_ids(Safetensors::open(input), opened.spec.vocab);
+  TrainableModel trainable(opened.spec, Precision::fp32, Weights::frozen);
+  trainable.load(*opened.weights);
   const at::Tensor logits = trainable.logits(ids).contiguous();
   SafetensorsWriter writer(output, {{"logits", DType::f32, logits.sizes().vec()}});
   writer.write_floats("logits", {logits.data_ptr<float>(), static_cast<size_t>(logits.numel())});

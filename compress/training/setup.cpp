@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include "compress/architecture/family.h"
 #include "compress/training/estimate.h"
 
 namespace attar {
@@ -24,9 +23,7 @@ nlohmann::ordered_json to_json(const DataFacts& facts) {
 }  // namespace
 
 OpenedModel open_for_training(const std::filesystem::path& path) {
-  OpenedModel opened{ModelDirectory::open(path), {}, nullptr};
-  opened.spec = read_model_spec(opened.directory.config, (path / "config.json").string());
-  check_weights(opened.spec, *opened.directory.weights, path.string());
+  OpenedModel opened{open_model(path), nullptr};
   if (std::filesystem::exists(path / "tokenizer.json")) opened.tokenizer = Tokenizer::load(path);
   return opened;
 }

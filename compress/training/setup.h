@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
-#include "compress/architecture/model_spec.h"
+#include "compress/architecture/model.h"
 #include "compress/base/error.h"
 #include "compress/data/dataset.h"
 #include "compress/formats/weights.h"
@@ -19,10 +19,9 @@
 
 namespace attar {
 
-/// A model directory, checked: known architecture, weights that fit it.
+/// A model and its tokenizer.
 struct OpenedModel {
-  ModelDirectory directory;
-  ModelSpec spec;
+  Model model;
   std::shared_ptr<const Tokenizer> tokenizer;  // null when the directory has none
 };
 OpenedModel open_for_training(const std::filesystem::path& path);

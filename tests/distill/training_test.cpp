@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include "compress/architecture/family.h"
+#include "compress/architecture/model.h"
 #include "compress/base/error.h"
 #include "compress/base/files.h"
 #include "compress/formats/safetensors.h"
@@ -19,10 +19,9 @@ namespace {
 const fs::path kGolden = fs::path(ATTAR_SOURCE_DIR) / "tests/golden";
 
 std::unique_ptr<TrainableModel> load(const std::string& name, Weights weights) {
-  const ModelDirectory directory = ModelDirectory::open(kGolden / name);
-  auto model = std::make_unique<TrainableModel>(read_model_spec(directory.config, name),
-                                                Precision::fp32, weights);
-  model->load(*directory.weights);
+  const Model opened = open_model(kGolden / name);
+  auto model = std::make_unique<TrainableModel>(opened.spec, Precision::fp32, weights);
+  model->load(*opened.weights);
   return model;
 }
 

@@ -26,7 +26,7 @@ class PeftTest : public testing::ScratchTest {
     adapter.config.alpha = 3;
     adapter.config.targets = {"model.layers.0.mlp.up_proj"};
     adapter.modules = {{"model.layers.0.mlp.up_proj", 1, 64, 64, std::vector<float>(64, 2.0f),
-                        std::vector<float>(64, 0.5f)}};
+                        std::vector<float>(64, 0.5f), 3}};
     return adapter;
   }
 };
@@ -85,23 +85,6 @@ TEST_F(PeftTest, WritesWhatItReads) {
   EXPECT_EQ(config["rank_pattern"]["down_proj"], 2);
   EXPECT_EQ(config["lora_alpha"].dump(), "8");
   EXPECT_EQ(config["use_rslora"], true);
-}
-
-TEST_F(PeftTest, TransposesForBasesThatStoreInputsFirst) {
-  Adapter adapter = small();
-  adapter.config.fan_in_fan_out = true;
-  adapter.config.targets = {"model.layers.0.self_attn.k_proj"};
-  std::vector<float> b(64);
-  for (size_t i = 0; i < b.size(); ++i) b[i] = static_cast<float>(i);
-  // k_proj is stored as [32, 64], which here means 32 inputs and 64 outputs.
-  adapter.modules = {
-      {"model.layers.0.self_attn.k_proj", 1, 64, 32, std::vector<float>(32, 1.0f), b}};
-  const auto source = base();
-  const auto before = source->floats("model.layers.0.self_attn.k_proj.weight");
-  const auto after =
-      with_adapter(source, adapter, "")->floats("model.layers.0.self_attn.k_proj.weight");
-  for (size_t i = 0; i < before.size(); ++i)
-    EXPECT_EQ(after[i], before[i] + 3.0f * static_cast<float>(i % 64));
 }
 
 TEST_F(PeftTest, ChoosesModulesAsPeftDoes) {

@@ -1,7 +1,7 @@
 // Target selection, options, and merging without LibTorch against the reference's merged model.
 #include <gtest/gtest.h>
 
-#include "compress/architecture/family.h"
+#include "compress/architecture/model.h"
 #include "compress/base/error.h"
 #include "compress/base/files.h"
 #include "compress/formats/peft.h"
@@ -16,8 +16,7 @@ namespace {
 const fs::path kGolden = fs::path(ATTAR_SOURCE_DIR) / "tests/golden";
 
 TEST(Targets, AreSelectedByNameModuleAndPattern) {
-  const ModelDirectory base = ModelDirectory::open(kGolden / "llama_gqa");
-  const ModelSpec spec = read_model_spec(base.config, "config.json");
+  const ModelSpec spec = open_model(kGolden / "llama_gqa").spec;
   EXPECT_EQ(select_targets(spec, {}).size(), 14u);
   EXPECT_EQ(select_targets(spec, {"q_proj", "v_proj"}).size(), 4u);
   EXPECT_EQ(select_targets(spec, {"model.layers.1.*"}).size(), 7u);
@@ -28,8 +27,7 @@ TEST(Targets, AreSelectedByNameModuleAndPattern) {
 }
 
 TEST(Targets, ThatMatchNothingAreRefusedWithAHint) {
-  const ModelDirectory base = ModelDirectory::open(kGolden / "llama_gqa");
-  const ModelSpec spec = read_model_spec(base.config, "config.json");
+  const ModelSpec spec = open_model(kGolden / "llama_gqa").spec;
   try {
     select_targets(spec, {"q_proj", "v_porj"});
     FAIL();
@@ -44,7 +42,7 @@ TEST(Merge, GivesTheReferencesWeights) {
     const fs::path out = fs::path(testing::TempDir()) / "attar_merge_test";
     fs::remove_all(out);
     fs::create_directories(out);
-    const ModelDirectory base = ModelDirectory::open(kGolden / "llama_gqa");
+    const Model base = open_model(kGolden / "llama_gqa");
     const Check check =
         write_merged(base, kGolden / "methods/lora" / name, DType::f32, out / "model");
     EXPECT_TRUE(check.passed) << check.detail;

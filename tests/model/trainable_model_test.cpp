@@ -5,7 +5,7 @@
 
 #include <cmath>
 
-#include "compress/architecture/family.h"
+#include "compress/architecture/model.h"
 #include "compress/base/files.h"
 #include "compress/formats/safetensors.h"
 
@@ -27,8 +27,11 @@ ModelSpec spec_of(const fs::path& config) {
 
 std::unique_ptr<TrainableModel> load(const fs::path& directory, const std::string& config,
                                      Precision precision, Weights weights) {
-  auto model = std::make_unique<TrainableModel>(spec_of(directory / config), precision, weights);
-  model->load(*ModelDirectory::open(directory).weights);
+  ModelDirectory files = ModelDirectory::open(directory);
+  files.config = nlohmann::ordered_json::parse(read_text(directory / config));
+  const Model opened = open_model(std::move(files));
+  auto model = std::make_unique<TrainableModel>(opened.spec, precision, weights);
+  model->load(*opened.weights);
   return model;
 }
 

@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "compress/architecture/model.h"
 #include "compress/formats/safetensors.h"
-#include "compress/formats/weights.h"
 
 namespace attar {
 
@@ -21,12 +21,11 @@ inline fs::path golden_path(const std::string& name) {
 }
 
 /// With the configuration of a file beside config.json, when one is named.
-inline ModelDirectory golden_model(const std::string& name,
-                                   const std::string& config = "config.json") {
+inline Model golden_model(const std::string& name, const std::string& config = "config.json") {
   ModelDirectory model = ModelDirectory::open(golden_path(name));
   std::ifstream file(golden_path(name) / config);
   model.config = nlohmann::ordered_json::parse(file);
-  return model;
+  return open_model(std::move(model));
 }
 
 inline std::vector<int32_t> ids_of(const TensorView& tensor) {

@@ -105,7 +105,7 @@ class Changed : public WeightSource {
 TEST(RuntimeModel, RefusesWeightsThatAreNotFinite) {
   for (const std::string name :
        {"model.layers.1.mlp.up_proj.weight", "model.norm.weight", "model.embed_tokens.weight"}) {
-    ModelDirectory model = golden_model("llama_gqa");
+    Model model = golden_model("llama_gqa");
     auto dense = std::get<DenseTensor>(model.weights->load(name));
     auto bytes = std::make_shared<std::vector<std::byte>>(dense.bytes.begin(), dense.bytes.end());
     const float nan = std::numeric_limits<float>::quiet_NaN();
@@ -137,8 +137,8 @@ QuantizedMatrix coarse(const DenseTensor& dense, int64_t group) {
 }
 
 TEST(Block, WithAQuantizedWeightEqualsTheDequantizedOneToTheByte) {
-  const ModelDirectory directory = golden_model("llama_gqa");
-  const ModelSpec spec = read_model_spec(directory.config, "config.json");
+  const Model directory = golden_model("llama_gqa");
+  const ModelSpec& spec = directory.spec;
   const std::string module = spec.blocks[0].mlp.down.module();
   const auto q = coarse(std::get<DenseTensor>(directory.weights->load(module + ".weight")), 32);
   const auto values = std::make_shared<std::vector<float>>(dequantize(q));

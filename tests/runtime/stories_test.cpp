@@ -17,7 +17,7 @@ TEST(Stories260K, GreedyTextEqualsTheRecordedOneToTheCharacter) {
   std::ifstream file(path / "golden_greedy.txt", std::ios::binary);
   const std::string expected{std::istreambuf_iterator<char>(file), {}};
 
-  const auto model = RuntimeModel::load(ModelDirectory::open(path));
+  const auto model = RuntimeModel::load(open_model(path));
   const auto tokenizer = Tokenizer::load(path);
   StreamDecoder decoder(tokenizer);
   Session session(model);

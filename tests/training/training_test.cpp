@@ -4,7 +4,7 @@
 #include <cmath>
 #include <limits>
 
-#include "compress/architecture/family.h"
+#include "compress/architecture/model.h"
 #include "compress/base/error.h"
 #include "compress/base/files.h"
 #include "compress/formats/safetensors.h"
@@ -21,10 +21,9 @@ const fs::path kGolden = fs::path(ATTAR_SOURCE_DIR) / "tests/golden";
 
 std::unique_ptr<TrainableModel> load(const std::string& name, Weights weights,
                                      Precision precision = Precision::fp32) {
-  const ModelDirectory directory = ModelDirectory::open(kGolden / name);
-  auto model =
-      std::make_unique<TrainableModel>(read_model_spec(directory.config, name), precision, weights);
-  model->load(*directory.weights);
+  const Model opened = open_model(kGolden / name);
+  auto model = std::make_unique<TrainableModel>(opened.spec, precision, weights);
+  model->load(*opened.weights);
   return model;
 }
 
