@@ -127,7 +127,7 @@ class Evaluation {
     for (const auto& subject : subjects_) all.push_back(&subject);
     if (reference_) all.push_back(&*reference_);
     if (!request_.window)
-      for (const auto* subject : all) window = std::min(window, subject->spec.max_positions);
+      for (const auto* subject : all) window = std::min(window, subject->model.spec.max_positions);
     for (const auto& subject : subjects_) {
       TokenWindows& windows = windows_[windows_key(subject)];
       if (windows.count() == 0)
@@ -138,10 +138,11 @@ class Evaluation {
     }
     for (const auto& [key, windows] : windows_) {
       for (const auto* subject : all)
-        if (windows.window > subject->spec.max_positions)
-          throw bad_input(fmt::format("windows of {} ids are longer than the {} positions of '{}'",
-                                      windows.window, subject->spec.max_positions, subject->name),
-                          request_.data.path.string(), "choose a smaller --window");
+        if (windows.window > subject->model.spec.max_positions)
+          throw bad_input(
+              fmt::format("windows of {} ids are longer than the {} positions of '{}'",
+                          windows.window, subject->model.spec.max_positions, subject->name),
+              request_.data.path.string(), "choose a smaller --window");
       if (windows.count() < kFewWindows)
         say(fmt::format("only {} predictions in {} windows: intervals will be {}",
                         windows.count() * (windows.window - 1), windows.count(),
