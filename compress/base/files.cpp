@@ -78,6 +78,50 @@ void write_file(const fs::path& path, std::string_view content) {
   if (::rename(temporary.c_str(), path.c_str()) != 0) throw fail("cannot put file in place");
 }
 
+namespace {
+
+Error system_failure(const std::string& what, int code, const fs::path& path) {
+  return failure(what + ": " + std::strerror(code), path.string(),
+                 "check free space (df) and the permissions of the directory");
+}
+
+}  // namespace
+
+PartialFile::PartialFile(fs::path path, uint64_t size) : path_(std::move(path)), temporary_(path_) {
+  temporary_ += ".partial-" + std::to_string(::getpid());
+  fd_ = ::open(temporary_.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  if (fd_ < 0) throw system_failure("cannot create file", errno, path_);
+  const int code = size == 0 ? 0 : ::posix_fallocate(fd_, 0, static_cast<off_t>(size));
+  if (code == 0) return;
+  ::close(fd_);
+  std::error_code ignored;
+  fs::remove(temporary_, ignored);
+  throw system_failure("cannot reserve " + std::to_string(size) + " bytes", code, path_);
+}
+
+PartialFile::~PartialFile() {
+  ::close(fd_);
+  std::error_code ignored;
+  if (!finished_) fs::remove(temporary_, ignored);
+}
+
+void PartialFile::write(std::span<const std::byte> bytes, uint64_t offset) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::pwrite(fd_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) throw system_failure("cannot write file", errno, path_);
+    bytes = bytes.subspan(static_cast<size_t>(written));
+    offset += static_cast<uint64_t>(written);
+  }
+}
+
+void PartialFile::finish() {
+  if (::fsync(fd_) != 0) throw system_failure("cannot write file", errno, path_);
+  if (::rename(temporary_.c_str(), path_.c_str()) != 0)
+    throw system_failure("cannot put file in place", errno, path_);
+  finished_ = true;
+}
+
 StagedDirectory::StagedDirectory(fs::path final_path, bool replace)
     : final_(fs::absolute(std::move(final_path)).lexically_normal()), replace_(replace) {
   if (!final_.has_filename()) final_ = final_.parent_path();

@@ -40,6 +40,28 @@ std::string read_text(const fs::path& path);
 /// or the new one. Throws failure (disk full, no permission) with the path and the system's reason.
 void write_file(const fs::path& path, std::string_view content);
 
+/// A file of known size that is written at offsets in any order, and appears under its name only when finished.
+/// Destroyed before, it leaves nothing.
+class PartialFile {
+ public:
+  /// Reserves the space. Throws failure: disk full, no permission.
+  PartialFile(fs::path path, uint64_t size);
+  ~PartialFile();
+  PartialFile(const PartialFile&) = delete;
+  PartialFile& operator=(const PartialFile&) = delete;
+
+  const fs::path& path() const { return path_; }
+  /// Throws failure when the disk is full.
+  void write(std::span<const std::byte> bytes, uint64_t offset);
+  /// Syncs and renames into place.
+  void finish();
+
+ private:
+  fs::path path_, temporary_;
+  int fd_ = -1;
+  bool finished_ = false;
+};
+
 /// A directory under construction beside its final place (`.partial-<name>`). commit() puts it in place in
 /// one rename; destroyed without commit, it is removed. An existing directory of the final name is
 /// replaced only by commit(), and only if `replace` was given.

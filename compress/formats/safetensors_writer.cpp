@@ -1,10 +1,6 @@
-#include <fcntl.h>
 #include <fmt/core.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <nlohmann/json.hpp>
 #include <numeric>
 
@@ -12,15 +8,6 @@
 #include "compress/formats/safetensors.h"
 
 namespace attar {
-namespace {
-
-constexpr const char* kDiskHint = "check free space (df) and the permissions of the directory";
-
-Error system_failure(const char* what, int code, const fs::path& path) {
-  return failure(fmt::format("{}: {}", what, std::strerror(code)), path.string(), kDiskHint);
-}
-
-}  // namespace
 
 struct SafetensorsWriter::State {
   struct Slot {
@@ -29,33 +16,17 @@ struct SafetensorsWriter::State {
     bool written = false;
   };
 
-  fs::path path, temporary;
-  int fd = -1;
-  bool finished = false;
+  std::unique_ptr<PartialFile> file;
   std::map<std::string, Slot, std::less<>> slots;
 
-  ~State() {
-    if (fd >= 0) ::close(fd);
-    std::error_code ignored;
-    if (!finished) fs::remove(temporary, ignored);
+  Error error(const std::string& what, std::string_view tensor) const {
+    return failure(what, fmt::format("{}: tensor {}", file->path().string(), tensor));
   }
 
   Slot& slot(std::string_view name) {
     const auto found = slots.find(name);
-    if (found == slots.end())
-      throw failure("a tensor is written that was not declared",
-                    fmt::format("{}: tensor {}", path.string(), name));
+    if (found == slots.end()) throw error("a tensor is written that was not declared", name);
     return found->second;
-  }
-
-  void put(std::span<const std::byte> bytes, uint64_t offset) const {
-    while (!bytes.empty()) {
-      const ssize_t written = ::pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset));
-      if (written < 0 && errno == EINTR) continue;
-      if (written < 0) throw system_failure("cannot write file", errno, path);
-      bytes = bytes.subspan(static_cast<size_t>(written));
-      offset += static_cast<uint64_t>(written);
-    }
   }
 };
 
@@ -89,16 +60,9 @@ SafetensorsWriter::SafetensorsWriter(fs::path path, std::vector<Declaration> ten
   const uint64_t length = text.size(), data_begin = sizeof length + length;
   for (auto& [name, slot] : state_->slots) slot.offset += data_begin;
 
-  state_->path = std::move(path);
-  state_->temporary = state_->path;
-  state_->temporary += fmt::format(".partial-{}", ::getpid());
-  state_->fd = ::open(state_->temporary.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (state_->fd < 0) throw system_failure("cannot create file", errno, state_->path);
-  const uint64_t total = data_begin + offset;
-  if (const int code = ::posix_fallocate(state_->fd, 0, static_cast<off_t>(total)); code != 0)
-    throw system_failure(fmt::format("cannot reserve {} bytes", total).c_str(), code, state_->path);
-  state_->put(std::as_bytes(std::span(&length, 1)), 0);
-  state_->put(std::as_bytes(std::span(text)), sizeof length);
+  state_->file = std::make_unique<PartialFile>(std::move(path), data_begin + offset);
+  state_->file->write(std::as_bytes(std::span(&length, 1)), 0);
+  state_->file->write(std::as_bytes(std::span(text)), sizeof length);
 }
 
 SafetensorsWriter::~SafetensorsWriter() = default;
@@ -106,11 +70,12 @@ SafetensorsWriter::~SafetensorsWriter() = default;
 void SafetensorsWriter::write(std::string_view name, std::span<const std::byte> bytes) {
   State::Slot& slot = state_->slot(name);
   if (bytes.size() != slot.bytes || slot.written)
-    throw failure(slot.written ? std::string("a tensor is written twice")
-                               : fmt::format("a tensor is written with {} bytes, declared were {}",
-                                             bytes.size(), slot.bytes),
-                  fmt::format("{}: tensor {}", state_->path.string(), name));
-  state_->put(bytes, slot.offset);
+    throw state_->error(slot.written
+                            ? std::string("a tensor is written twice")
+                            : fmt::format("a tensor is written with {} bytes, declared were {}",
+                                          bytes.size(), slot.bytes),
+                        name);
+  state_->file->write(bytes, slot.offset);
   slot.written = true;
 }
 
@@ -124,13 +89,8 @@ void SafetensorsWriter::write_floats(std::string_view name, std::span<const floa
 
 void SafetensorsWriter::finish() {
   for (const auto& [name, slot] : state_->slots)
-    if (!slot.written)
-      throw failure("a declared tensor was never written",
-                    fmt::format("{}: tensor {}", state_->path.string(), name));
-  if (::fsync(state_->fd) != 0) throw system_failure("cannot write file", errno, state_->path);
-  if (::rename(state_->temporary.c_str(), state_->path.c_str()) != 0)
-    throw system_failure("cannot put file in place", errno, state_->path);
-  state_->finished = true;
+    if (!slot.written) throw state_->error("a declared tensor was never written", name);
+  state_->file->finish();
 }
 
 }  // namespace attar

@@ -1,0 +1,34 @@
+// Q5_1: float16 d, float16 m; 32 fifth bits; 16 bytes of low nibbles. w = code · d + m.
+#include "compress/formats/gguf/simple_blocks.h"
+
+namespace attar::gguf {
+namespace {
+
+constexpr int kLevels = 31;
+constexpr int64_t kMinimum = 2, kFifth = 4, kNibbles = kFifth + 4, kBytes = kNibbles + kBlock / 2;
+
+void decode_block(const std::byte* from, float* to) {
+  const float d = load_half(from), m = load_half(from + kMinimum);
+  SimpleCodes codes = load_nibbles(from + kNibbles);
+  load_fifth_bits(from + kFifth, codes);
+  for (size_t i = 0; i < codes.size(); ++i) to[i] = static_cast<float>(codes[i]) * d + m;
+}
+
+void encode_row(const float* x, int64_t cols, const float* importance, std::byte* to) {
+  for (int64_t i = 0; i < cols; i += kBlock, to += kBytes) {
+    SimpleCodes codes;
+    const auto fit = encode_ranged(x + i, importance ? importance + i : nullptr, kLevels, codes);
+    store_half(fit.scale, to);
+    store_half(fit.minimum, to + kMinimum);
+    store_fifth_bits(codes, to + kFifth);
+    store_nibbles(codes, to + kNibbles);
+  }
+}
+
+}  // namespace
+
+TensorType q5_1_type() {
+  return {7, "Q5_1", kBlock, kBytes, decode_block, encode_row};
+}
+
+}  // namespace attar::gguf

@@ -1,0 +1,44 @@
+// The element types of GGUF tensors: blocks of weights that share scales (ggml-org/ggml,
+// src/ggml-common.h). One row per type; those with functions are read and written, the others are
+// known by size only, so that a file that holds them can be looked at.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+namespace attar::gguf {
+
+struct TensorType {
+  uint32_t id;
+  std::string_view name;  // "Q4_K"
+  int64_t block;          // weights in a block
+  int64_t bytes;          // of a block
+  /// One block of `bytes` bytes -> `block` floats, as ggml gives them.
+  void (*decode)(const std::byte* from, float* to) = nullptr;
+  /// A row of `cols` floats -> its blocks. `importance` [cols] says how much the square of each
+  /// column's error counts, or is null. cols is a multiple of `block`.
+  void (*encode)(const float* from, int64_t cols, const float* importance, std::byte* to) = nullptr;
+
+  double bits_per_weight() const {
+    return 8.0 * static_cast<double>(bytes) / static_cast<double>(block);
+  }
+  int64_t row_bytes(int64_t cols) const { return cols / block * bytes; }
+};
+
+/// The table, by id.
+std::span<const TensorType> tensor_types();
+/// nullptr when the id or name is unknown.
+const TensorType* find_tensor_type(uint32_t id);
+const TensorType* find_tensor_type(std::string_view name);
+
+/// `rows` · `cols` floats of consecutive rows.
+std::vector<float> decode(const TensorType& type, std::span<const std::byte> bytes, int64_t rows,
+                          int64_t cols);
+/// The blocks of all rows; the same bytes for any number of threads.
+std::vector<std::byte> encode(const TensorType& type, std::span<const float> values, int64_t rows,
+                              int64_t cols, std::span<const float> importance = {});
+
+}  // namespace attar::gguf
