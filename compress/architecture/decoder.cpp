@@ -137,18 +137,26 @@ DecoderFields read_decoder(const ConfigReader& config, std::string family, bool 
   return d;
 }
 
-RopeSpec read_rope(const ConfigReader& config, int64_t head_dim, double default_theta) {
+RopeSpec read_rope(const ConfigReader& config, int64_t head_dim, double default_theta,
+                   std::optional<double> default_partial) {
   RopeSpec rope;
-  rope.dims = head_dim;
   const bool current = config.has("rope_parameters");
   const char* key = current ? "rope_parameters" : "rope_scaling";
   const auto scaling = config.optional_object(key);
   const auto theta =
       current ? scaling->optional_positive("rope_theta") : config.optional_positive("rope_theta");
   rope.theta = theta.value_or(default_theta);
-  const auto& partial_in = current ? *scaling : config;
-  if (partial_in.optional_positive("partial_rotary_factor").value_or(1.0) != 1.0)
+  const bool inside = current && scaling->has("partial_rotary_factor");
+  const ConfigReader& partial_in = inside ? *scaling : config;
+  const double partial =
+      partial_in.optional_positive("partial_rotary_factor").value_or(default_partial.value_or(1.0));
+  if (!default_partial && partial != 1.0)
     throw partial_in.error("partial_rotary_factor", "this family rotates whole heads");
+  rope.dims = static_cast<int64_t>(static_cast<double>(head_dim) * partial);
+  if (partial > 1 || rope.dims < 2 || rope.dims % 2 != 0)
+    throw partial_in.error(
+        "partial_rotary_factor",
+        fmt::format("{} of a head of {} dimensions is no even number up to it", partial, head_dim));
   if (!scaling) return rope;
 
   // "type" is the older name of "rope_type".

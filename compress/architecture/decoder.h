@@ -35,8 +35,10 @@ struct DecoderFields {
 DecoderFields read_decoder(const ConfigReader& config, std::string family, bool default_tied,
                            int64_t default_head_dim = 0);
 
-/// `rope_parameters`, or `rope_theta` with `rope_scaling`.
-RopeSpec read_rope(const ConfigReader& config, int64_t head_dim, double default_theta);
+/// `rope_parameters`, or `rope_theta` with `rope_scaling`. `default_partial`: the family rotates a
+/// share of each head, this one where partial_rotary_factor is absent; nothing: whole heads.
+RopeSpec read_rope(const ConfigReader& config, int64_t head_dim, double default_theta,
+                   std::optional<double> default_partial = {});
 
 /// Windows from `layer_types` ("full_attention", "sliding_attention"); nothing when the key is
 /// absent.

@@ -52,7 +52,8 @@ const Family& family_of(const nlohmann::ordered_json& json, const std::string& w
 
 std::span<const Family> families() {
   static const std::vector<Family> table = {
-      llama_family(), mistral_family(), qwen2_family(), qwen3_family(), smollm3_family(),
+      llama_family(),   mistral_family(),    qwen2_family(),   qwen3_family(),
+      qwen3_5_family(), qwen3_next_family(), smollm3_family(),
   };
   return table;
 }

@@ -153,6 +153,24 @@ int64_t ModelSpec::parameters() const {
   return total;
 }
 
+int64_t ModelSpec::active_parameters() const {
+  int64_t total = parameters();
+  for (const BlockSpec& block : blocks) {
+    if (!block.moe) continue;
+    const auto idle = static_cast<int64_t>(block.moe->experts.size()) - block.moe->top_k;
+    const MlpSpec& expert = block.moe->experts.front();
+    for (const LinearSpec* linear : {&expert.gate, &expert.up, &expert.down})
+      total -= idle * linear->out * linear->in;
+  }
+  return total;
+}
+
+const AttentionSpec* ModelSpec::first_attention() const {
+  for (const BlockSpec& block : blocks)
+    if (block.attention.kv_heads > 0) return &block.attention;
+  return nullptr;
+}
+
 std::vector<DependencyGroup> dependency_groups(const ModelSpec& spec) {
   std::vector<DependencyGroup> groups;
   for (size_t i = 0; i < spec.blocks.size(); ++i) {

@@ -185,6 +185,10 @@ struct ModelSpec {
   std::optional<int64_t> bos_id, pad_id;
 
   int64_t parameters() const;
+  /// Those that one token passes through: without the experts that it does not go to.
+  int64_t active_parameters() const;
+  /// Of the first block with softmax attention; nullptr without any.
+  const AttentionSpec* first_attention() const;
 };
 
 enum class TensorRole { embedding, norm, linear, bias, head };

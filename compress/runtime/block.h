@@ -9,6 +9,7 @@
 
 #include "compress/architecture/model_spec.h"
 #include "compress/formats/weights.h"
+#include "compress/runtime/delta_net.h"
 #include "compress/runtime/kv_cache.h"
 #include "compress/runtime/linears.h"
 #include "compress/runtime/rope.h"
@@ -18,6 +19,7 @@ namespace attar {
 /// What a block remembers of the positions before.
 struct BlockState {
   KvCache kv;
+  DeltaState delta;
 };
 
 class Block {

@@ -21,6 +21,7 @@ TEST_P(Golden, LogitsFromBothConfigStyles) {
   const auto expected = golden.at("logits").floats();
   for (const char* config : {"config.json", "config.legacy.json"}) {
     SCOPED_TRACE(config);
+    if (!fs::exists(golden_path(GetParam()) / config)) continue;  // newer than the old style
     const auto model = RuntimeModel::load(golden_model(GetParam(), config));
     const auto count = static_cast<size_t>(input.shape[1]);
     const auto vocab = static_cast<size_t>(model->spec().vocab);
@@ -32,7 +33,7 @@ TEST_P(Golden, LogitsFromBothConfigStyles) {
         worst = std::max(worst, std::abs(static_cast<double>(logits[i]) -
                                          static_cast<double>(expected[row * logits.size() + i])));
     }
-    EXPECT_LT(worst, 1e-4);
+    EXPECT_LT(worst, golden_tolerance(GetParam()));
     RecordProperty("worst", std::to_string(worst));
   }
 }

@@ -41,7 +41,8 @@ bool same_bytes(const std::vector<float>& a, const std::vector<float>& b) {
 TEST(Session, BytesDependOnNeitherPiecesNorThreadsNorInstructionSet) {
   const KernelTable& best = kernels();
   const int threads_before = thread_count();
-  for (const std::string name : {"llama_gqa", "mistral_swa", "qwen3"}) {
+  for (const std::string name :
+       {"llama_gqa", "mistral_swa", "qwen3", "qwen3_5_text", "qwen3_next"}) {
     SCOPED_TRACE(name);
     const auto model = RuntimeModel::load(golden_model(name));
     const auto ids = random_ids(75, model->spec().vocab);

@@ -9,6 +9,8 @@ Family llama_family();
 Family mistral_family();
 Family qwen2_family();
 Family qwen3_family();
+Family qwen3_5_family();
+Family qwen3_next_family();
 Family smollm3_family();
 
 }  // namespace attar
