@@ -12,7 +12,7 @@ namespace {
 struct Mask {
   std::vector<int64_t> rows, columns;
   bool nothing = false;
-  const std::vector<float>* replacement = nullptr;  // [rows, kept columns]
+  const std::vector<float>* replacement = nullptr;  // of what stays: [rows, kept columns] or rows
 };
 
 class MaskedWeights : public WeightSource {
@@ -40,11 +40,14 @@ class MaskedWeights : public WeightSource {
     std::vector<float> result(values.size(), 0.0f);
     if (mask.nothing) return result;
     const int64_t rows = shape.front(), cols = static_cast<int64_t>(values.size()) / rows;
+    int64_t kept_rows = 0;
     for (int64_t row = 0; row < rows; ++row) {
       if (!mask.rows.empty() && !std::binary_search(mask.rows.begin(), mask.rows.end(), row))
         continue;
       if (mask.columns.empty()) {
-        std::copy_n(values.begin() + row * cols, cols, result.begin() + row * cols);
+        const auto from = mask.replacement ? mask.replacement->begin() + cols * kept_rows++
+                                           : values.begin() + row * cols;
+        std::copy_n(from, cols, result.begin() + row * cols);
         continue;
       }
       const auto kept = static_cast<int64_t>(mask.columns.size());
@@ -70,12 +73,12 @@ std::shared_ptr<const WeightSource> masked_weights(
   for (const KeptUnits& units : plan.groups) {
     for (const auto& part : units.group.rows)
       masks[part.tensor].rows = elements_of(units.kept, part.per_unit);
-    for (const auto& part : units.group.columns) {
-      Mask& mask = masks[part.tensor];
-      mask.columns = elements_of(units.kept, part.per_unit);
-      if (const auto found = replaced.find(part.tensor); found != replaced.end())
-        mask.replacement = &found->second;
-    }
+    for (const auto& part : units.group.columns)
+      masks[part.tensor].columns = elements_of(units.kept, part.per_unit);
+    for (const auto* parts : {&units.group.rows, &units.group.columns})
+      for (const auto& part : *parts)
+        if (const auto found = replaced.find(part.tensor); found != replaced.end())
+          masks[part.tensor].replacement = &found->second;
   }
   for (size_t i = 0; i < spec.blocks.size(); ++i) {
     if (std::binary_search(plan.layers.begin(), plan.layers.end(), static_cast<int64_t>(i)))

@@ -19,6 +19,7 @@
 #include "prune/options.h"
 #include "prune/plan.h"
 #include "prune/selection.h"
+#include "prune/slicing.h"
 
 namespace attar {
 namespace {
@@ -176,8 +177,36 @@ class PruneRun {
     row["lowest_kept_score"] = lowest;
     if (!ffn) row["kept_units"] = units.kept;
     if (options_.compensate == "least_squares") refit(units, evidence, row);
+    if (!group.norm.empty()) rescale(units);
     context_.report.layers.push_back(std::move(row));
     plan_.groups.push_back(std::move(units));
+  }
+
+  /// Over fewer channels a mean square is of fewer values; the weights make up for it, so that the
+  /// norm gives what it gave with zeros in the others.
+  void rescale(const KeptUnits& units) {
+    const std::vector<float> weights = model_.weights->floats(units.group.norm);
+    const auto per_unit = static_cast<int64_t>(weights.size()) / units.group.units;
+    std::vector<float>& scaled = refitted_[units.group.norm];
+    for (const int64_t row : elements_of(units.kept, per_unit))
+      scaled.push_back(weights[static_cast<size_t>(row)] * norm_factor(units));
+  }
+
+  static float norm_factor(const KeptUnits& units) {
+    return std::sqrt(static_cast<float>(units.group.units) / static_cast<float>(units.kept.size()));
+  }
+
+  /// The source's spec where norms over channels with zeros have the ε that the pruned norms have.
+  ModelSpec masked_spec() const {
+    ModelSpec spec = spec_;
+    for (const KeptUnits& units : plan_.groups) {
+      BlockSpec& block = spec.blocks[static_cast<size_t>(units.group.block)];
+      for (NormSpec* norm : {&block.attention.o_norm, &block.mlp.down_norm})
+        if (!units.group.norm.empty() && norm->weight == units.group.norm)
+          norm->eps *=
+              static_cast<float>(units.kept.size()) / static_cast<float>(units.group.units);
+    }
+    return spec;
   }
 
   void refit(const KeptUnits& units, const BlockEvidence& evidence, Json& row) {
@@ -294,6 +323,9 @@ class PruneRun {
       from_float32(values, dtype, bytes);
       to_float32(bytes, dtype, stored[name] = std::vector<float>(values.size()));
     }
+    for (const KeptUnits& units : plan_.groups)
+      if (!units.group.norm.empty())
+        for (float& weight : stored.at(units.group.norm)) weight /= norm_factor(units);
     const auto masked = masked_weights(*model_.weights, spec_, plan_, stored);
     const auto logits = [&](const ModelSpec& spec, const WeightSource& weights) {
       HiddenStream stream(spec, weights, ids, windows_.window);
@@ -304,7 +336,8 @@ class PruneRun {
           .logits(stream.hidden().data(), static_cast<int64_t>(ids.size()), values.data());
       return values;
     };
-    const auto expected = logits(spec_, *masked), found = logits(written.spec, *written.weights);
+    const auto expected = logits(masked_spec(), *masked),
+               found = logits(written.spec, *written.weights);
     float worst = 0;
     for (size_t i = 0; i < expected.size(); ++i) {
       const float difference = std::abs(expected[i] - found[i]);

@@ -102,6 +102,22 @@ void require_whole_tensors(const QuantPlan& plan, const std::vector<QuantModule>
     }
 }
 
+/// Files hold these layers as [in, out], which compressed-tensors has no word for: other programs
+/// expect it of linear layers only.
+void note_transposed(const QuantPlan& plan, const ModelSpec& spec,
+                     std::vector<std::string>& notes) {
+  const Storage storage(spec);
+  for (const QuantModule& module : plan.modules) {
+    const auto* place = storage.find(module.linear.weight);
+    if (place == nullptr || !place->whole->transposed) continue;
+    notes.push_back(
+        fmt::format("{} and its like are no linear layers in Transformers, which will "
+                    "not find their codes; attar reads them",
+                    module.stored));
+    return;
+  }
+}
+
 /// Layers that many programs store as one matrix; they need one layout.
 void note_split_partners(const QuantPlan& plan, const ModelSpec& spec,
                          std::vector<std::string>& notes) {
@@ -178,6 +194,7 @@ QuantPlan plan_modules(const ModelSpec& spec, const QuantizeOptions& options, DT
     throw bad_input("no layer is left to quantize", where, "check targets and ignore");
   require_whole_tensors(plan, modules, where);
   note_split_partners(plan, spec, plan.notes);
+  note_transposed(plan, spec, plan.notes);
   return plan;
 }
 

@@ -123,6 +123,19 @@ std::optional<std::vector<int64_t>> ConfigReader::optional_integers(const char* 
   return result;
 }
 
+std::optional<std::vector<double>> ConfigReader::optional_numbers(const char* key) const {
+  const ordered_json* value = find(key);
+  if (value == nullptr) return {};
+  std::vector<double> result;
+  if (!value->is_array()) throw wrong(key, *value, "a list of numbers");
+  for (const auto& entry : *value) {
+    if (!entry.is_number() || !std::isfinite(entry.get<double>()))
+      throw wrong(key, *value, "a list of numbers");
+    result.push_back(entry.get<double>());
+  }
+  return result;
+}
+
 std::optional<ConfigReader> ConfigReader::optional_object(const char* key) const {
   const ordered_json* value = find(key);
   if (value == nullptr) return {};

@@ -37,6 +37,7 @@ class ConfigReader {
   std::vector<int64_t> ids(const char* key) const;
   std::optional<std::vector<std::string>> optional_texts(const char* key) const;
   std::optional<std::vector<int64_t>> optional_integers(const char* key) const;
+  std::optional<std::vector<double>> optional_numbers(const char* key) const;
   /// An object below `key`, or nothing when absent or null.
   std::optional<ConfigReader> optional_object(const char* key) const;
 

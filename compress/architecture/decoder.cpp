@@ -1,19 +1,21 @@
 #include "compress/architecture/decoder.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace attar {
 namespace {
 
-Activation read_activation(const ConfigReader& config) {
-  const std::string name = config.optional_text("hidden_act").value_or("silu");
+Activation read_activation(const ConfigReader& config, const char* key, const char* fallback) {
+  const std::string name = config.optional_text(key).value_or(fallback);
   if (name == "silu" || name == "swish") return Activation::silu;
   if (name == "gelu") return Activation::gelu_erf;
-  if (name == "gelu_pytorch_tanh" || name == "gelu_new") return Activation::gelu_tanh;
+  if (name == "gelu_pytorch_tanh" || name == "gelu_new" || name == "gelu_fast")
+    return Activation::gelu_tanh;
   if (name == "relu") return Activation::relu;
   if (name == "relu2") return Activation::relu_squared;
-  throw config.error("hidden_act", fmt::format("unknown activation \"{}\"", name),
-                     "known: silu, gelu, gelu_pytorch_tanh, gelu_new, relu, relu2");
+  throw config.error(key, fmt::format("unknown activation \"{}\"", name),
+                     "known: silu, gelu, gelu_pytorch_tanh, gelu_new, gelu_fast, relu, relu2");
 }
 
 std::optional<int64_t> read_id(const ConfigReader& config, const char* key) {
@@ -71,14 +73,14 @@ void check_limits(const ConfigReader& config, const DecoderFields& decoder) {
       throw config.error(key, fmt::format("a width of {}; the limit is {}", width, kWidth));
 }
 
-float read_norm_eps(const ConfigReader& config) {
-  const double eps = config.optional_positive("rms_norm_eps").value_or(1e-6);
+float read_norm_eps(const ConfigReader& config, double fallback) {
+  const double eps = config.optional_positive("rms_norm_eps").value_or(fallback);
   if (eps > 1) throw config.error("rms_norm_eps", fmt::format("{} is not small", eps));
   return static_cast<float>(eps);
 }
 
-NormSpec rms(const std::string& weight, float eps) {
-  return {NormKind::rms, eps, weight, {}, 0};
+NormSpec rms(const DecoderFields& d, const std::string& module) {
+  return {NormKind::rms, d.norm_eps, module + ".weight", {}, d.norm_offset};
 }
 
 LinearSpec linear(const std::string& module, int64_t out, int64_t in, bool bias) {
@@ -89,8 +91,15 @@ BlockSpec build_block(const DecoderFields& d, size_t index) {
   const std::string prefix = fmt::format("model.layers.{}.", index);
   const std::string attention = prefix + "self_attn.", mlp = prefix + "mlp.";
   BlockSpec block;
-  block.attention_norm = rms(prefix + "input_layernorm.weight", d.norm_eps);
-  block.mlp_norm = rms(prefix + "post_attention_layernorm.weight", d.norm_eps);
+  block.attention_norm = rms(d, prefix + "input_layernorm");
+  const NormSpec after_attention = rms(d, prefix + "post_attention_layernorm");
+  if (d.post_norms) {
+    block.post_attention_norm = after_attention;
+    block.mlp_norm = rms(d, prefix + "pre_feedforward_layernorm");
+    block.post_mlp_norm = rms(d, prefix + "post_feedforward_layernorm");
+  } else {
+    block.mlp_norm = after_attention;
+  }
 
   AttentionSpec& a = block.attention;
   a.heads = d.heads;
@@ -100,12 +109,20 @@ BlockSpec build_block(const DecoderFields& d, size_t index) {
   a.k = linear(attention + "k_proj", d.kv_heads * d.head_dim, d.hidden, d.qkv_bias);
   a.v = linear(attention + "v_proj", d.kv_heads * d.head_dim, d.hidden, d.qkv_bias);
   a.o = linear(attention + "o_proj", d.hidden, d.heads * d.head_dim, d.output_bias);
-  a.scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(d.head_dim)));
-  a.rope = d.rotates.empty() || d.rotates[index] ? 0 : -1;
+  a.scale = d.attention_scale > 0
+                ? d.attention_scale
+                : static_cast<float>(1.0 / std::sqrt(static_cast<double>(d.head_dim)));
+  a.softcap = d.attention_softcap;
   a.window = d.windows.empty() ? 0 : d.windows[index];
+  a.rope = d.rotates.empty() || d.rotates[index] ? 0 : -1;
+  if (d.sliding_rope && a.window > 0) a.rope = 1;
   if (d.head_norms) {
-    a.q_norm = rms(attention + "q_norm.weight", d.norm_eps);
-    a.k_norm = rms(attention + "k_norm.weight", d.norm_eps);
+    a.q_norm = rms(d, attention + "q_norm");
+    a.k_norm = rms(d, attention + "k_norm");
+  }
+  if (d.sub_norms) {
+    a.o_norm = rms(d, attention + "attn_sub_norm");
+    block.mlp.down_norm = rms(d, mlp + "ffn_sub_norm");
   }
   block.mlp.gate = linear(mlp + "gate_proj", d.ffn, d.hidden, d.mlp_bias);
   block.mlp.up = linear(mlp + "up_proj", d.ffn, d.hidden, d.mlp_bias);
@@ -117,8 +134,8 @@ BlockSpec build_block(const DecoderFields& d, size_t index) {
 
 }  // namespace
 
-DecoderFields read_decoder(const ConfigReader& config, std::string family, bool default_tied,
-                           int64_t default_head_dim) {
+DecoderFields read_decoder(const ConfigReader& config, std::string family,
+                           const DecoderDefaults& defaults) {
   DecoderFields d;
   d.family = std::move(family);
   const auto architectures = config.optional_texts("architectures");
@@ -127,57 +144,21 @@ DecoderFields read_decoder(const ConfigReader& config, std::string family, bool 
   d.hidden = config.size("hidden_size");
   d.ffn = config.size("intermediate_size");
   d.layers = config.size("num_hidden_layers");
-  read_heads(config, d, default_head_dim);
+  read_heads(config, d, defaults.head_dim);
   check_limits(config, d);
   d.max_positions = config.size("max_position_embeddings");
-  d.norm_eps = read_norm_eps(config);
-  d.activation = read_activation(config);
-  d.tied = config.flag("tie_word_embeddings", default_tied);
+  d.norm_eps = read_norm_eps(config, defaults.norm_eps);
+  d.activation = read_activation(config, defaults.activation_key, defaults.activation);
+  d.tied = config.flag("tie_word_embeddings", defaults.tied);
   read_special_ids(config, d);
   return d;
 }
 
-RopeSpec read_rope(const ConfigReader& config, int64_t head_dim, double default_theta,
-                   std::optional<double> default_partial) {
-  RopeSpec rope;
-  const bool current = config.has("rope_parameters");
-  const char* key = current ? "rope_parameters" : "rope_scaling";
-  const auto scaling = config.optional_object(key);
-  const auto theta =
-      current ? scaling->optional_positive("rope_theta") : config.optional_positive("rope_theta");
-  rope.theta = theta.value_or(default_theta);
-  const bool inside = current && scaling->has("partial_rotary_factor");
-  const ConfigReader& partial_in = inside ? *scaling : config;
-  const double partial =
-      partial_in.optional_positive("partial_rotary_factor").value_or(default_partial.value_or(1.0));
-  if (!default_partial && partial != 1.0)
-    throw partial_in.error("partial_rotary_factor", "this family rotates whole heads");
-  rope.dims = static_cast<int64_t>(static_cast<double>(head_dim) * partial);
-  if (partial > 1 || rope.dims < 2 || rope.dims % 2 != 0)
-    throw partial_in.error(
-        "partial_rotary_factor",
-        fmt::format("{} of a head of {} dimensions is no even number up to it", partial, head_dim));
-  if (!scaling) return rope;
-
-  // "type" is the older name of "rope_type".
-  std::string type = scaling->optional_text("rope_type").value_or("");
-  if (type.empty()) type = scaling->optional_text("type").value_or("default");
-  if (type == "default") return rope;
-  if (type == "linear") {
-    rope.scaling = RopeScaling::linear;
-  } else if (type == "llama3") {
-    rope.scaling = RopeScaling::llama3;
-    rope.low_freq_factor = scaling->positive("low_freq_factor");
-    rope.high_freq_factor = scaling->positive("high_freq_factor");
-    rope.original_max_positions = scaling->size("original_max_position_embeddings");
-    if (rope.low_freq_factor >= rope.high_freq_factor)
-      throw scaling->error("low_freq_factor", "must be less than high_freq_factor");
-  } else {
-    throw config.error(key, fmt::format("unsupported rotary scaling \"{}\"", type),
-                       "supported: default, linear, llama3");
-  }
-  rope.factor = scaling->positive("factor");
-  return rope;
+nlohmann::ordered_json with_defaults(nlohmann::ordered_json config,
+                                     const nlohmann::ordered_json& defaults) {
+  for (const auto& [key, value] : defaults.items())
+    if (!config.contains(key)) config[key] = value;
+  return config;
 }
 
 std::optional<std::vector<int64_t>> read_layer_types(const ConfigReader& config, int64_t layers,
@@ -216,25 +197,56 @@ std::vector<int64_t> read_late_windows(const ConfigReader& config, int64_t layer
   return windows;
 }
 
-ModelSpec build_decoder(const DecoderFields& d) {
+ModelSpec begin_decoder(const DecoderFields& d) {
   ModelSpec spec;
   spec.family = d.family;
   spec.architecture = d.architecture;
   spec.vocab = d.vocab;
   spec.hidden = d.hidden;
-  spec.max_positions = d.max_positions;
-  spec.embedding = "model.embed_tokens.weight";
-  spec.ropes = {d.rope};
-  for (int64_t i = 0; i < d.layers; ++i)
-    spec.blocks.push_back(build_block(d, static_cast<size_t>(i)));
-  spec.final_norm = rms("model.norm.weight", d.norm_eps);
-  spec.head = linear("lm_head", d.vocab, d.hidden, false);
-  if (d.tied) spec.head.weight = spec.embedding;
+  // What was trained on, times what the scaling of the rotary embedding is for.
+  spec.max_positions = std::max(d.max_positions, d.rope.reach());
   spec.tied = d.tied;
+  spec.embedding_scale = d.embedding_scale;
+  spec.logit_softcap = d.logit_softcap;
   spec.eos_ids = d.eos_ids;
   spec.bos_id = d.bos_id;
   spec.pad_id = d.pad_id;
   return spec;
+}
+
+ModelSpec build_decoder(const DecoderFields& d) {
+  ModelSpec spec = begin_decoder(d);
+  spec.embedding = "model.embed_tokens.weight";
+  spec.ropes = {d.rope};
+  if (d.sliding_rope) spec.ropes.push_back(*d.sliding_rope);
+  for (int64_t i = 0; i < d.layers; ++i)
+    spec.blocks.push_back(build_block(d, static_cast<size_t>(i)));
+  spec.final_norm = rms(d, "model.norm");
+  spec.head = linear("lm_head", d.vocab, d.hidden, false);
+  if (d.tied) spec.head.weight = spec.embedding;
+  return spec;
+}
+
+void store_fused(ModelSpec& spec, const std::string& module,
+                 std::initializer_list<const LinearSpec*> layers, int64_t units, bool transposed) {
+  StoredTensor weight{module + ".weight", {}, units, transposed};
+  StoredTensor bias{module + ".bias", {}, units, false};
+  for (const LinearSpec* layer : layers) {
+    weight.parts.push_back({layer->weight, layer->out / units});
+    if (!layer->bias.empty()) bias.parts.push_back({layer->bias, layer->out / units});
+  }
+  spec.stored.push_back(std::move(weight));
+  if (!bias.parts.empty()) spec.stored.push_back(std::move(bias));
+}
+
+void require_spanning_heads(const ModelSpec& spec) {
+  for (const BlockSpec& block : spec.blocks)
+    if (block.attention.kv_heads * block.attention.head_dim != spec.hidden)
+      throw bad_input(
+          fmt::format("in {} models the heads make up the hidden size; config.json cannot describe "
+                      "{} heads of {} in {}",
+                      spec.family, block.attention.heads, block.attention.head_dim, spec.hidden),
+          "config.json", "prune layers or ffn instead of heads");
 }
 
 void write_decoder(const ModelSpec& spec, nlohmann::ordered_json& config) {
@@ -258,7 +270,10 @@ void write_decoder(const ModelSpec& spec, nlohmann::ordered_json& config) {
   config["num_key_value_heads"] = first.attention.kv_heads;
   config["head_dim"] = first.attention.head_dim;
   config["tie_word_embeddings"] = spec.tied;
-  if (config.contains("layer_types")) {
+  const bool mixed = std::any_of(spec.blocks.begin(), spec.blocks.end(), [&](const auto& block) {
+    return block.attention.window != first.attention.window;
+  });
+  if (mixed || config.contains("layer_types")) {
     auto types = nlohmann::ordered_json::array();
     for (const BlockSpec& block : spec.blocks)
       types.push_back(block.attention.window > 0 ? "sliding_attention" : "full_attention");

@@ -122,7 +122,7 @@ class OneWidth {
 HybridFields read_hybrid(const ConfigReader& config, std::string family) {
   HybridFields h;
   DecoderFields& d = h.decoder;
-  d = read_decoder(config, std::move(family), false, kDefaultHeadDim);
+  d = read_decoder(config, std::move(family), {.head_dim = kDefaultHeadDim});
   d.qkv_bias = d.output_bias = config.flag("attention_bias", false);
   d.head_norms = true;
   d.rope = read_rope(config, d.head_dim, 10'000.0, kDefaultPartialRotary);

@@ -2,7 +2,6 @@
 
 #include <cassert>
 #include <cmath>
-#include <numbers>
 
 namespace attar {
 namespace {
@@ -27,6 +26,7 @@ class Collector {
     linear(a.v);
     norm(a.q_norm, a.head_dim);
     norm(a.k_norm, a.head_dim);
+    norm(a.o_norm, a.heads * a.head_dim);
     linear(a.o);
   }
   void delta_net(const DeltaNetSpec& d) {
@@ -40,6 +40,7 @@ class Collector {
   void mlp(const MlpSpec& m) {
     linear(m.gate);
     linear(m.up);
+    norm(m.down_norm, m.width);
     linear(m.down);
   }
   void moe(const MoeSpec& m) {
@@ -56,6 +57,14 @@ class Collector {
   std::vector<TensorSpec> tensors_;
 };
 
+/// A norm over the channels of a group.
+void add_norm(const NormSpec& norm, int64_t per_unit, DependencyGroup& group) {
+  if (norm.kind == NormKind::none) return;
+  group.rows.push_back({norm.weight, per_unit});
+  if (!norm.bias.empty()) group.rows.push_back({norm.bias, per_unit});
+  if (norm.kind == NormKind::rms) group.norm = norm.weight;
+}
+
 /// The rows of a linear layer that one unit owns: of its weight and of its bias, if it has them.
 void add_rows(const LinearSpec& linear, int64_t per_unit, DependencyGroup& group) {
   if (!linear.weight.empty()) group.rows.push_back({linear.weight, per_unit});
@@ -68,31 +77,6 @@ std::string LinearSpec::module() const {
   constexpr std::string_view kSuffix = ".weight";
   assert(weight.ends_with(kSuffix));
   return weight.substr(0, weight.size() - kSuffix.size());
-}
-
-std::vector<double> RopeSpec::frequencies() const {
-  std::vector<double> result(static_cast<size_t>(dims / 2));
-  for (size_t i = 0; i < result.size(); ++i) {
-    const double base = std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(dims));
-    if (scaling == RopeScaling::none) {
-      result[i] = base;
-    } else if (scaling == RopeScaling::linear) {
-      result[i] = base / factor;
-    } else {
-      // Llama 3.1: waves that repeat often within the original length stay, long ones are stretched
-      // by `factor`, and between the two bands the frequency is interpolated.
-      const double turns =
-          static_cast<double>(original_max_positions) * base / (2.0 * std::numbers::pi);
-      const double share = (turns - low_freq_factor) / (high_freq_factor - low_freq_factor);
-      if (turns < low_freq_factor)
-        result[i] = base / factor;
-      else if (turns > high_freq_factor)
-        result[i] = base;
-      else
-        result[i] = (1.0 - share) * base / factor + share * base;
-    }
-  }
-  return result;
 }
 
 std::vector<std::pair<std::string, const LinearSpec*>> BlockSpec::linears() const {
@@ -128,14 +112,18 @@ std::vector<const LinearSpec*> BlockSpec::outputs() const {
 std::vector<TensorSpec> tensors(const ModelSpec& spec) {
   Collector all;
   all.add(spec.embedding, {spec.vocab, spec.hidden}, TensorRole::embedding);
+  all.add(spec.positions, {spec.position_offset + spec.max_positions, spec.hidden},
+          TensorRole::embedding);
   for (const BlockSpec& block : spec.blocks) {
     ++all.block;
     all.norm(block.attention_norm, spec.hidden);
     all.attention(block.attention);
     if (block.delta_net) all.delta_net(*block.delta_net);
+    all.norm(block.post_attention_norm, spec.hidden);
     all.norm(block.mlp_norm, spec.hidden);
     all.mlp(block.mlp);
     if (block.moe) all.moe(*block.moe);
+    all.norm(block.post_mlp_norm, spec.hidden);
   }
   all.block = -1;
   all.norm(spec.final_norm, spec.hidden);
@@ -186,6 +174,7 @@ std::vector<DependencyGroup> dependency_groups(const ModelSpec& spec) {
       add_rows(attention.k, attention.head_dim, kv);
       add_rows(attention.v, attention.head_dim, kv);
       kv.columns.push_back({attention.o.weight, queries});
+      add_norm(attention.o_norm, queries, kv);
       groups.push_back(std::move(kv));
     }
     for (const MlpSpec* mlp : spec.blocks[i].mlps()) {
@@ -193,6 +182,7 @@ std::vector<DependencyGroup> dependency_groups(const ModelSpec& spec) {
       add_rows(mlp->gate, 1, ffn);
       add_rows(mlp->up, 1, ffn);
       ffn.columns.push_back({mlp->down.weight, 1});
+      add_norm(mlp->down_norm, 1, ffn);
       groups.push_back(std::move(ffn));
     }
   }

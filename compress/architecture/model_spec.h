@@ -46,8 +46,14 @@ struct RopeSpec {
   std::vector<double> short_factor{}, long_factor{};     // longrope, [dims/2]
   float attention_factor = 1;                            // multiplies cos and sin
 
-  /// Angular frequency of each pair, [dims/2], with scaling applied.
-  std::vector<double> frequencies() const;
+  /// Angular frequency of each pair, [dims/2], with scaling applied, in a sequence of `length`
+  /// positions in all: longrope and dynamic scaling depend on it.
+  std::vector<double> frequencies(int64_t length = 0) const;
+  /// Sequences whose lengths have the same regime have the same frequencies; when a growing one
+  /// comes into another, all keys change.
+  int64_t regime(int64_t length) const;
+  /// Positions that the scaling is for; 0: it does not say.
+  int64_t reach() const;
 };
 
 struct AttentionSpec {
@@ -216,6 +222,9 @@ struct DependencyGroup {
   Kind kind;
   int64_t block = 0, units = 0;
   std::vector<Slice> rows, columns;
+  /// The weight (one of `rows`) of an RMSNorm over these channels, whose mean square is of fewer
+  /// values when some are gone; empty = none.
+  std::string norm = {};
 };
 std::vector<DependencyGroup> dependency_groups(const ModelSpec& spec);
 

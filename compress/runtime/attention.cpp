@@ -1,6 +1,7 @@
 #include "compress/runtime/attention.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <vector>
 
@@ -74,6 +75,9 @@ class Piece {
     for (int64_t r = 0; r < rows_; ++r) {
       float* row = scratch.scores.data() + r * keys_;
       const int64_t position = first_ + r / group_;
+      if (spec_.softcap > 0)
+        for (int64_t i = 0; i < keys_; ++i)
+          row[i] = spec_.softcap * std::tanh(row[i] / spec_.softcap);
       std::fill(row, row + visible_from(position) - begin_, kHidden);
       std::fill(row + position + 1 - begin_, row + keys_, kHidden);
       sums[static_cast<size_t>(r)] = kernels().softmax(row, keys_);

@@ -4,15 +4,24 @@
 
 #include "compress/base/error.h"
 #include "compress/base/process.h"
+#include "compress/runtime/linears.h"
 #include "compress/runtime/load.h"
 #include "compress/runtime/norm.h"
 
 namespace attar {
 namespace {
 
-/// Rows of the embedding table for ids, [count, hidden].
+void require_window(const ModelSpec& spec, int64_t window) {
+  if (window > spec.max_positions)
+    throw bad_input(fmt::format("windows of {} ids are longer than the model's maximum of {}",
+                                window, spec.max_positions),
+                    {}, "give the data entry a smaller length");
+}
+
+/// What the first block reads of windows of ids, [count, hidden].
 std::vector<float> embed(const ModelSpec& spec, const WeightSource& weights,
-                         std::span<const int32_t> ids) {
+                         std::span<const int32_t> ids, int64_t window) {
+  require_window(spec, window);
   const Weight weight = weights.load(spec.embedding);
   require_matrix(spec.embedding, weight, spec.vocab, spec.hidden);
   const auto* dense = std::get_if<DenseTensor>(&weight);
@@ -32,6 +41,10 @@ std::vector<float> embed(const ModelSpec& spec, const WeightSource& weights,
     if (spec.embedding_scale != 1)
       for (float& value : row) value *= spec.embedding_scale;
   }
+  const DenseTensor positions = load_positions(spec, weights);
+  for (int64_t first = 0; first < std::ssize(ids); first += window)
+    add_positions(spec, positions, 0, std::min(window, std::ssize(ids) - first),
+                  hidden.data() + first * spec.hidden);
   return hidden;
 }
 
@@ -39,7 +52,7 @@ std::vector<float> embed(const ModelSpec& spec, const WeightSource& weights,
 
 HiddenStream::HiddenStream(const ModelSpec& spec, const WeightSource& weights,
                            std::span<const int32_t> ids, int64_t window)
-    : spec_(&spec), window_(window), hidden_(embed(spec, weights, ids)) {
+    : spec_(&spec), window_(window), hidden_(embed(spec, weights, ids, window)) {
   open_ropes();
 }
 
@@ -49,10 +62,7 @@ HiddenStream::HiddenStream(const ModelSpec& spec, std::vector<float> hidden, int
 }
 
 void HiddenStream::open_ropes() {
-  if (window_ > spec_->max_positions)
-    throw bad_input(fmt::format("windows of {} ids are longer than the model's maximum of {}",
-                                window_, spec_->max_positions),
-                    {}, "give the data entry a smaller length");
+  require_window(*spec_, window_);
   for (const RopeSpec& rope : spec_->ropes)
     ropes_.push_back(std::make_shared<RopeTable>(rope, spec_->max_positions));
 }
@@ -85,11 +95,12 @@ std::vector<float> HiddenStream::watch(const Block& block, int64_t index, int64_
 struct OutputHead::State {
   Norm norm;
   Linear head;
+  float softcap;
 };
 
 OutputHead::OutputHead(const ModelSpec& spec, const WeightSource& weights)
-    : state_(std::make_unique<State>(
-          State{Norm(spec.final_norm, spec.hidden, weights), load_linear(spec.head, weights)})) {}
+    : state_(std::make_unique<State>(State{Norm(spec.final_norm, spec.hidden, weights),
+                                           load_linear(spec.head, weights), spec.logit_softcap})) {}
 OutputHead::~OutputHead() = default;
 
 std::vector<float> OutputHead::normalized(const float* hidden, int64_t count) const {
@@ -101,6 +112,7 @@ std::vector<float> OutputHead::normalized(const float* hidden, int64_t count) co
 void OutputHead::logits(const float* hidden, int64_t count, float* logits) const {
   matmul(normalized(hidden, count).data(), count, state_->head.weight, logits);
   state_->head.add_bias(logits, count);
+  if (state_->softcap > 0) soft_cap(logits, count * state_->head.spec.out, state_->softcap);
 }
 
 }  // namespace attar

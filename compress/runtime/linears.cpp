@@ -1,5 +1,6 @@
 #include "compress/runtime/linears.h"
 
+#include <cmath>
 #include <vector>
 
 namespace attar {
@@ -13,6 +14,12 @@ void multiply(const float* x, int64_t rows, std::initializer_list<Reader> reader
   }
   matmul(x, rows, products, activations);
   for (const auto& reader : readers) reader.linear.add_bias(reader.y, rows);
+}
+
+void soft_cap(float* x, int64_t count, float cap) {
+  for_values(count, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) x[i] = cap * std::tanh(x[i] / cap);
+  });
 }
 
 void add(float* to, const float* from, int64_t count) {

@@ -39,6 +39,9 @@ void for_values(int64_t count, F f) {
   parallel_for(count, kGrain, f);
 }
 
+/// x becomes cap · tanh(x / cap).
+void soft_cap(float* x, int64_t count, float cap);
+
 /// to += from
 void add(float* to, const float* from, int64_t count);
 

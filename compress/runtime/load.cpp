@@ -41,6 +41,30 @@ void require_matrix(const std::string& name, const Weight& weight, int64_t rows,
   }
 }
 
+DenseTensor load_positions(const ModelSpec& spec, const WeightSource& weights) {
+  if (spec.positions.empty()) return {};
+  const Weight weight = weights.load(spec.positions);
+  require_matrix(spec.positions, weight, spec.position_offset + spec.max_positions, spec.hidden);
+  const auto* dense = std::get_if<DenseTensor>(&weight);
+  if (dense == nullptr)
+    throw bad_input("the table of positions is quantized", "tensor " + spec.positions);
+  return *dense;
+}
+
+void add_positions(const ModelSpec& spec, const DenseTensor& table, int64_t first, int64_t count,
+                   float* hidden) {
+  if (spec.positions.empty()) return;
+  const auto width = static_cast<size_t>(spec.hidden);
+  const size_t row_bytes = width * dtype_size(table.dtype);
+  std::vector<float> row(width);
+  for (int64_t i = 0; i < count; ++i) {
+    const auto at = static_cast<size_t>(spec.position_offset + first + i);
+    to_float32(table.bytes.subspan(at * row_bytes, row_bytes), table.dtype, row);
+    float* to = hidden + i * spec.hidden;
+    for (size_t d = 0; d < width; ++d) to[d] += row[d];
+  }
+}
+
 void Linear::add_bias(float* y, int64_t rows) const {
   if (bias.empty()) return;
   for (int64_t r = 0; r < rows; ++r)

@@ -17,6 +17,12 @@ std::vector<float> load_vector(const WeightSource& weights, const std::string& n
 /// bad_input unless the weight is [rows, cols] and finite.
 void require_matrix(const std::string& name, const Weight& weight, int64_t rows, int64_t cols);
 
+/// The table of learned positions, [position_offset + max_positions, hidden]; no bytes without one.
+DenseTensor load_positions(const ModelSpec& spec, const WeightSource& weights);
+/// hidden [count, hidden] += the table's rows for positions first, first + 1, …
+void add_positions(const ModelSpec& spec, const DenseTensor& table, int64_t first, int64_t count,
+                   float* hidden);
+
 /// A linear layer, packed.
 struct Linear {
   LinearSpec spec;

@@ -8,14 +8,15 @@
 
 namespace attar {
 
-Mlp::Mlp(const MlpSpec& spec, const LinearLoader& load)
+Mlp::Mlp(const MlpSpec& spec, const LinearLoader& load, Norm down_norm)
     : spec_(spec),
       gate_(spec.gated() ? load(spec.gate) : Linear{}),
       up_(load(spec.up)),
-      down_(load(spec.down)) {}
+      down_(load(spec.down)),
+      down_norm_(std::move(down_norm)) {}
 
 uint64_t Mlp::bytes() const {
-  return up_.bytes() + down_.bytes() + (spec_.gated() ? gate_.bytes() : 0);
+  return up_.bytes() + down_.bytes() + down_norm_.bytes() + (spec_.gated() ? gate_.bytes() : 0);
 }
 
 void Mlp::forward(const float* x, int64_t rows, float* y, Activations activations,
@@ -25,10 +26,12 @@ void Mlp::forward(const float* x, int64_t rows, float* y, Activations activation
     const Buffer gate = buffer(rows, spec_.width);
     multiply(x, rows, {{gate_, gate.get()}, {up_, up.get()}}, activations, observer);
     activate(spec_.activation, gate.get(), up.get(), rows * spec_.width);
+    if (down_norm_.present()) down_norm_.apply(gate.get(), rows, gate.get());
     multiply(gate.get(), rows, {{down_, y}}, activations, observer);
   } else {
     multiply(x, rows, {{up_, up.get()}}, activations, observer);
     activate(spec_.activation, up.get(), nullptr, rows * spec_.width);
+    if (down_norm_.present()) down_norm_.apply(up.get(), rows, up.get());
     multiply(up.get(), rows, {{down_, y}}, activations, observer);
   }
 }

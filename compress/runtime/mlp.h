@@ -5,13 +5,14 @@
 
 #include "compress/architecture/model_spec.h"
 #include "compress/runtime/linears.h"
+#include "compress/runtime/norm.h"
 
 namespace attar {
 
 class Mlp {
  public:
   Mlp() = default;
-  Mlp(const MlpSpec& spec, const LinearLoader& load);
+  Mlp(const MlpSpec& spec, const LinearLoader& load, Norm down_norm = {});
 
   const MlpSpec& spec() const { return spec_; }
   uint64_t bytes() const;
@@ -22,6 +23,7 @@ class Mlp {
  private:
   MlpSpec spec_;
   Linear gate_, up_, down_;
+  Norm down_norm_;
 };
 
 /// gate = act(gate) · up; up == nullptr: gate = act(gate).

@@ -15,6 +15,7 @@ namespace attar {
 struct RuntimeModel::State {
   ModelSpec spec;
   RuntimeOptions options;
+  DenseTensor positions;  // learned ones
   DenseTensor embedding;  // untied: rows are read from the mapped file as they are needed
   std::vector<std::unique_ptr<RopeTable>> ropes;
   std::vector<Block> blocks;
@@ -35,6 +36,7 @@ std::shared_ptr<const RuntimeModel> RuntimeModel::load(const Model& opened,
     state->ropes.push_back(std::make_unique<RopeTable>(rope, spec.max_positions));
   for (size_t i = 0; i < spec.blocks.size(); ++i)
     state->blocks.emplace_back(spec, static_cast<int64_t>(i), weights);
+  state->positions = load_positions(spec, weights);
   state->final_norm = Norm(spec.final_norm, spec.hidden, weights);
   state->head = load_linear(spec.head, weights);
   if (!spec.tied) {
@@ -66,13 +68,13 @@ const RopeTable* RuntimeModel::rope(int64_t block) const {
 }
 
 uint64_t RuntimeModel::bytes() const {
-  uint64_t total =
-      state_->head.bytes() + state_->final_norm.bytes() + state_->embedding.bytes.size();
+  uint64_t total = state_->head.bytes() + state_->final_norm.bytes() +
+                   state_->embedding.bytes.size() + state_->positions.bytes.size();
   for (const auto& block : state_->blocks) total += block.bytes();
   return total;
 }
 
-void RuntimeModel::embed(std::span<const int32_t> ids, float* hidden) const {
+void RuntimeModel::embed(std::span<const int32_t> ids, float* hidden, int64_t position) const {
   const ModelSpec& spec = state_->spec;
   for (size_t i = 0; i < ids.size(); ++i) {
     if (ids[i] < 0 || ids[i] >= spec.vocab)
@@ -91,6 +93,7 @@ void RuntimeModel::embed(std::span<const int32_t> ids, float* hidden) const {
     if (spec.embedding_scale != 1)
       for (int64_t d = 0; d < spec.hidden; ++d) out[d] *= spec.embedding_scale;
   }
+  add_positions(spec, state_->positions, position, std::ssize(ids), hidden);
 }
 
 void RuntimeModel::head(const float* hidden, int64_t count, float* logits, int64_t position) const {
@@ -107,10 +110,18 @@ void RuntimeModel::head(const float* hidden, int64_t count, float* logits, int64
       throw failure(fmt::format("the logits at position {} are not finite", position + row), {},
                     "the model's weights or activations overflow float32");
   }
+  if (spec.logit_softcap > 0) soft_cap(logits, count * spec.vocab, spec.logit_softcap);
 }
 
 Session::Session(std::shared_ptr<const RuntimeModel> model)
     : model_(std::move(model)), states_(model_->spec().blocks.size()) {}
+
+bool Session::changes_rotation(int64_t length) const {
+  const auto& ropes = model_->spec().ropes;
+  return std::any_of(ropes.begin(), ropes.end(), [&](const RopeSpec& rope) {
+    return rope.regime(length) != rope.regime(position_);
+  });
+}
 
 void Session::run(std::span<const int32_t> ids, std::vector<float>& hidden) {
   const ModelSpec& spec = model_->spec();
@@ -119,14 +130,28 @@ void Session::run(std::span<const int32_t> ids, std::vector<float>& hidden) {
     throw bad_input(fmt::format("{} positions are more than the model's maximum of {}",
                                 position_ + count, spec.max_positions),
                     "input ids", "use a shorter text or a smaller --window");
-  hidden.resize(static_cast<size_t>(count * spec.hidden));
-  model_->embed(ids, hidden.data());
+  const bool again = position_ > 0 && changes_rotation(position_ + count);
+  std::vector<int32_t> all;
+  if (again) {
+    all = ids_;
+    all.insert(all.end(), ids.begin(), ids.end());
+  }
+  const std::span<const int32_t> unread = again ? all : ids;
+  const auto rows = std::ssize(unread);
+  hidden.resize(static_cast<size_t>(rows * spec.hidden));
+  model_->embed(unread, hidden.data(), again ? 0 : position_);
+  if (again) {
+    states_ = std::vector<BlockState>(states_.size());
+    position_ = 0;
+  }
   for (size_t i = 0; i < states_.size(); ++i) {
     const auto index = static_cast<int64_t>(i);
-    model_->block(index).forward(hidden.data(), count, &states_[i], model_->rope(index),
+    model_->block(index).forward(hidden.data(), rows, &states_[i], model_->rope(index),
                                  model_->options().activations);
   }
-  position_ += count;
+  ids_.insert(ids_.end(), ids.begin(), ids.end());
+  position_ += rows;
+  hidden.erase(hidden.begin(), hidden.end() - count * spec.hidden);
 }
 
 std::vector<float> Session::advance(std::span<const int32_t> ids) {

@@ -28,8 +28,9 @@ class RuntimeModel {
   const RuntimeOptions& options() const;
   uint64_t bytes() const;  // of packed weights
 
-  /// ids -> hidden [count, hidden]; bad_input for an id outside the vocabulary.
-  void embed(std::span<const int32_t> ids, float* hidden) const;
+  /// ids at `position`, `position` + 1, … -> hidden [count, hidden]; bad_input for an id outside
+  /// the vocabulary.
+  void embed(std::span<const int32_t> ids, float* hidden, int64_t position = 0) const;
   const Block& block(int64_t index) const;
   const RopeTable* rope(int64_t block) const;  // nullptr when the block has none
   /// Final norm and head: hidden [count, hidden] -> logits [count, vocab].
@@ -41,7 +42,9 @@ class RuntimeModel {
   std::shared_ptr<const State> state_;
 };
 
-/// One sequence being read or written.
+/// One sequence being read or written. Where its length changes the rotary embedding of all
+/// positions (longrope, dynamic scaling), it is read again from the beginning, so that every result
+/// is that of reading everything at once.
 class Session {
  public:
   explicit Session(std::shared_ptr<const RuntimeModel> model);
@@ -55,9 +58,11 @@ class Session {
 
  private:
   void run(std::span<const int32_t> ids, std::vector<float>& hidden);
+  bool changes_rotation(int64_t length) const;
 
   std::shared_ptr<const RuntimeModel> model_;
   std::vector<BlockState> states_;
+  std::vector<int32_t> ids_;  // all that were read
   int64_t position_ = 0;
 };
 

@@ -17,7 +17,7 @@ class RopeTable {
   RopeTable(const RopeSpec& spec, int64_t positions);
 
   /// Rotates the first dims of each head: x [count, heads, head_dim] at positions start, start + 1,
-  /// …
+  /// … of a sequence that these end; its length decides the frequencies (RopeSpec::frequencies).
   void rotate(float* x, int64_t count, int64_t heads, int64_t head_dim, int64_t start) const;
 
  private:
@@ -25,12 +25,19 @@ class RopeTable {
     std::once_flag once;
     std::vector<float> cos, sin;  // [kStretch, dims/2]
   };
+  /// The frequencies of one regime.
+  struct Regime {
+    std::vector<float> frequencies;
+    std::unique_ptr<Stretch[]> stretches;
+  };
   static constexpr int64_t kStretch = 256;
-  const Stretch& stretch(int64_t index) const;
+  Regime make(int64_t length, int64_t positions) const;
+  static const Stretch& stretch(const Regime& regime, int64_t index, float factor);
+  void rotate(const Regime& regime, float* x, int64_t count, int64_t heads, int64_t head_dim,
+              int64_t start) const;
 
-  int64_t dims_;
-  std::vector<float> frequencies_;
-  std::unique_ptr<Stretch[]> stretches_;
+  RopeSpec spec_;
+  Regime usual_, beyond_;  // beyond the original length, where that changes frequencies once
 };
 
 }  // namespace attar

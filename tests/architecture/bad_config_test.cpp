@@ -70,11 +70,15 @@ TEST(BadConfig, Contradictions) {
 
 TEST(BadConfig, RotaryEmbedding) {
   const std::string old = "config.legacy.json";
-  refused("llama_gqa", {{"rope_parameters", {{"rope_type", "yarn"}, {"factor", 4}}}},
-          {"unsupported rotary scaling \"yarn\"", "here/config.json: rope_parameters",
-           "supported: default, linear, llama3"});
-  refused("llama_gqa", {{"rope_scaling", {{"type", "dynamic"}, {"factor", 4}}}},
-          {"unsupported rotary scaling \"dynamic\"", "rope_scaling"}, old);
+  refused("llama_gqa", {{"rope_parameters", {{"rope_type", "xpos"}, {"factor", 4}}}},
+          {"unsupported rotary scaling \"xpos\"", "here/config.json: rope_parameters.rope_type",
+           "supported: default, linear, dynamic, llama3, yarn, longrope"});
+  refused("llama_gqa", {{"rope_scaling", {{"type", "dynamic"}}}},
+          {"factor is missing", "rope_scaling.factor"}, old);
+  refused("llama_gqa", {{"rope_scaling", {{"type", "yarn"}, {"factor", 4}, {"beta_fast", 1}}}},
+          {"must be more than beta_slow", "rope_scaling.beta_fast"}, old);
+  refused("llama_gqa", {{"rope_scaling", {{"type", "longrope"}, {"short_factor", {1, 2}}}}},
+          {"2 factors for 8 pairs of rotated dimensions", "rope_scaling.short_factor"}, old);
   refused("llama_gqa", {{"rope_scaling", {{"type", "linear"}}}},
           {"factor is missing", "rope_scaling.factor"}, old);
   refused("llama_gqa", {{"rope_theta", "10000"}}, {"rope_theta"}, old);

@@ -9,6 +9,7 @@
 #include "compress/architecture/family.h"
 #include "compress/base/error.h"
 #include "compress/formats/json.h"
+#include "tests/support/fixtures.h"
 
 namespace attar::testing {
 
@@ -16,7 +17,7 @@ inline const fs::path kGolden = fs::path(ATTAR_SOURCE_DIR) / "tests/golden";
 
 inline nlohmann::ordered_json golden_config(const std::string& model,
                                             const std::string& file = "config.json") {
-  const fs::path path = kGolden / model / file;
+  const fs::path path = fixture(model) / file;
   return parse_json<nlohmann::ordered_json>(read_text(path), path.string());
 }
 

@@ -9,6 +9,7 @@
 namespace attar {
 namespace {
 
+using testing::golden_config;
 using testing::golden_spec;
 
 TEST(RopeSpec, FrequenciesFallGeometrically) {
@@ -27,6 +28,55 @@ TEST(RopeSpec, LinearScalingDividesAll) {
   rope.factor = 4.0;
   const auto scaled = rope.frequencies();
   for (size_t i = 0; i < plain.size(); ++i) EXPECT_DOUBLE_EQ(scaled[i], plain[i] / 4.0);
+}
+
+TEST(RopeSpec, YarnKeepsFastPairsAndStretchesSlowOnes) {
+  RopeSpec rope{.dims = 16, .theta = 10'000.0, .scaling = RopeScaling::yarn, .factor = 4.0};
+  rope.original_max_positions = 2048;
+  const auto expect = [&](const std::vector<double>& expected) {
+    const auto found = rope.frequencies();
+    for (size_t i = 0; i < expected.size(); ++i) EXPECT_NEAR(found[i], expected[i], 1e-15) << i;
+  };
+  // By the paper's formulas, worked out separately.
+  expect({1.0, 0.31622776601683794, 0.1, 0.02569350598886808, 0.00625, 0.0013834964763236657,
+          0.00025, 7.905694150420948e-05});
+  rope.truncate = false;
+  expect({1.0, 0.31622776601683794, 0.1, 0.023870192321736323, 0.005056971521129435,
+          0.0008112903817014309, 0.00025, 7.905694150420948e-05});
+  EXPECT_EQ(rope.reach(), 8192);
+  EXPECT_EQ(rope.regime(1), rope.regime(8000));
+}
+
+TEST(RopeSpec, DynamicScalingFollowsTheLength) {
+  RopeSpec rope{.dims = 8, .theta = 10'000.0, .scaling = RopeScaling::dynamic, .factor = 2.0};
+  rope.original_max_positions = 16;
+  EXPECT_EQ(rope.frequencies(12), (RopeSpec{.dims = 8, .theta = 10'000.0}).frequencies());
+  const auto f = rope.frequencies(24);
+  EXPECT_NEAR(f[1], 0.07937005259840997, 1e-15);
+  EXPECT_NEAR(f[3], 0.0005, 1e-15);
+  EXPECT_EQ(rope.regime(3), rope.regime(16));
+  EXPECT_NE(rope.regime(17), rope.regime(18));
+  EXPECT_EQ(rope.reach(), 32);
+}
+
+TEST(RopeSpec, ScalingsAreReadWithTheirAttentionFactors) {
+  auto config = golden_config("llama_gqa");
+  config["rope_parameters"] = {{"rope_type", "yarn"},
+                               {"rope_theta", 10000.0},
+                               {"factor", 4.0},
+                               {"original_max_position_embeddings", 32}};
+  ModelSpec spec = read_model_spec(config, "");
+  EXPECT_NEAR(spec.ropes[0].attention_factor, 1.138629436111989, 1e-6);
+  EXPECT_EQ(spec.max_positions, 128);
+  config["rope_parameters"]["mscale"] = 0.707;
+  config["rope_parameters"]["mscale_all_dim"] = 0.707;
+  EXPECT_EQ(read_model_spec(config, "").ropes[0].attention_factor, 1);
+  config["rope_parameters"]["attention_factor"] = 0.5;
+  EXPECT_EQ(read_model_spec(config, "").ropes[0].attention_factor, 0.5f);
+  config["rope_parameters"] = {{"rope_type", "dynamic"}, {"factor", 2.0}};
+  spec = read_model_spec(config, "");
+  EXPECT_EQ(spec.ropes[0].original_max_positions, 128);
+  EXPECT_EQ(spec.max_positions, 256);
 }
 
 TEST(RopeSpec, Llama3ScalingHasThreeBands) {

@@ -54,12 +54,21 @@ TEST_F(PruneStage, EveryCriterionGivesWhatTheMaskedSourceComputes) {
 
 TEST_F(PruneStage, EveryFamilyKeepsItsWiring) {
   for (const std::string name : {"llama_gqa", "llama_llama3rope", "llama_tied", "mistral_swa",
-                                 "qwen2", "qwen3", "smollm3_nope"}) {
+                                 "qwen2", "qwen3", "smollm3_nope", "gemma2", "gemma3_text",
+                                 "phi3_default", "phi3_longrope", "gpt2", "gpt_neox"}) {
+    if (!testing::has_fixture(name)) GTEST_SKIP() << "no reference model " << name;
     const fs::path model = golden_model(name);
+    const bool spanning = name.starts_with("gpt");  // whose config.json can't say fewer heads
     const StageRun width =
         run_stage(prune_stage(), model, ids_,
-                  "keep: {ffn: 0.5, heads: 0.5}, multiple_of: 8, data: calibration");
+                  std::string(spanning ? "keep: {ffn: 0.5}" : "keep: {ffn: 0.5, heads: 0.5}") +
+                      ", multiple_of: 8, data: calibration");
     EXPECT_TRUE(all_passed(width.report)) << name << ": " << width.report.checks.back().detail;
+    const StageRun depth = run_stage(prune_stage(), model, ids_,
+                                     "method: depth, keep: {layers: 0.5}, protect_first: 0, "
+                                     "protect_last: 0, data: calibration");
+    EXPECT_TRUE(all_passed(depth.report)) << name << ": " << depth.report.checks.back().detail;
+    EXPECT_LT(spec_of(depth.model).blocks.size(), spec_of(model).blocks.size()) << name;
   }
 }
 

@@ -9,6 +9,7 @@
 #include "compress/base/random.h"
 #include "compress/formats/safetensors.h"
 #include "compress/pipeline/stage.h"
+#include "tests/support/fixtures.h"
 
 namespace attar {
 
@@ -84,7 +85,7 @@ inline StageRun run_stage(const StageType& type, const fs::path& model, const fs
 }
 
 inline fs::path golden_model(const std::string& name) {
-  return fs::path(ATTAR_SOURCE_DIR) / "tests/golden" / name;
+  return testing::fixture(name);
 }
 
 inline bool all_passed(const StageReport& report) {

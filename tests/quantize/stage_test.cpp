@@ -67,6 +67,39 @@ TEST_F(QuantizeStage, EveryMethodAndLayoutReadsBack) {
           << scheme << " " << rest;
 }
 
+TEST_F(QuantizeStage, EveryDecoderFamilyReadsBackUnderItsPublishedNames) {
+  for (const std::string name : {"mistral_swa", "qwen2", "qwen3", "smollm3_nope", "gemma2",
+                                 "gemma3_text", "phi3_longrope", "gpt2", "gpt_neox"}) {
+    if (!testing::has_fixture(name)) GTEST_SKIP() << "no reference model " << name;
+    const StageRun result = run_stage(quantize_stage(), golden_model(name), ids_, kGptq);
+    EXPECT_TRUE(all_passed(result.report)) << name << result.report.checks.back().detail;
+    const auto source = ModelDirectory::open(golden_model(name)).weights,
+               written = ModelDirectory::open(result.model).weights;
+    EXPECT_EQ(written->list().size(), source->list().size()) << name;
+    for (const WeightInfo& info : source->list())
+      EXPECT_TRUE(written->has(info.name)) << name << " " << info.name;
+  }
+}
+
+TEST_F(QuantizeStage, PartsOfOneTensorAreTreatedAlike) {
+  if (!testing::has_fixture("phi3_default")) GTEST_SKIP() << "no reference model phi3_default";
+  const auto run_phi = [&](const std::string& rest) {
+    return run_stage(quantize_stage(), golden_model("phi3_default"), ids_,
+                     "method: rtn, group_size: 16, " + rest);
+  };
+  EXPECT_EQ(run_phi("targets: [qkv_proj]").report.layers.size(), 6u);
+  EXPECT_EQ(run_phi("ignore: [gate_up_proj]").report.layers.size(), 10u);
+  try {
+    run_phi("ignore: [q_proj]");
+    FAIL() << "no error";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.code(), ExitCode::bad_input);
+    EXPECT_NE(e.block().find("stand in one tensor, model.layers.0.self_attn.qkv_proj"),
+              std::string::npos)
+        << e.block();
+  }
+}
+
 TEST_F(QuantizeStage, GptqErrsLessThanRounding) {
   const auto total = [](const StageRun& result) {
     double sum = 0;

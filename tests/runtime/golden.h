@@ -10,12 +10,14 @@
 
 #include "compress/architecture/model.h"
 #include "compress/formats/safetensors.h"
+#include "tests/support/fixtures.h"
 
 namespace attar {
 
 inline constexpr std::array kGoldenModels = {
-    "llama_gqa", "llama_llama3rope", "llama_tied", "mistral_swa", "qwen2",
-    "qwen3",     "qwen3_5_text",     "qwen3_next", "smollm3_nope"};
+    "llama_gqa",   "llama_llama3rope", "llama_tied",    "mistral_swa",  "qwen2",
+    "qwen3",       "qwen3_5_text",     "qwen3_next",    "smollm3_nope", "gemma2",
+    "gemma3_text", "phi3_default",     "phi3_longrope", "gpt2",         "gpt_neox"};
 
 /// The largest difference of a logit that rounding explains: ten times what the reference itself
 /// differs from its float64 run.
@@ -24,7 +26,7 @@ inline double golden_tolerance(const std::string& name) {
 }
 
 inline fs::path golden_path(const std::string& name) {
-  return fs::path(ATTAR_SOURCE_DIR) / "tests" / "golden" / name;
+  return testing::fixture(name);
 }
 
 /// With the configuration of a file beside config.json, when one is named.

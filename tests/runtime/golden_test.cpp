@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "compress/architecture/storage.h"
 #include "compress/runtime/model.h"
 #include "tests/runtime/golden.h"
 
@@ -15,6 +16,7 @@ INSTANTIATE_TEST_SUITE_P(Models, Golden, ::testing::ValuesIn(kGoldenModels),
                          [](const auto& test) { return std::string(test.param); });
 
 TEST_P(Golden, LogitsFromBothConfigStyles) {
+  ATTAR_NEEDS_FIXTURE(GetParam());
   const Safetensors golden = Safetensors::open(golden_path(GetParam()) / "golden.safetensors");
   const TensorView& input = golden.at("input_ids");
   const auto ids = ids_of(input);
@@ -39,6 +41,7 @@ TEST_P(Golden, LogitsFromBothConfigStyles) {
 }
 
 TEST_P(Golden, GreedyIds) {
+  ATTAR_NEEDS_FIXTURE(GetParam());
   const Safetensors golden = Safetensors::open(golden_path(GetParam()) / "golden.safetensors");
   const auto expected = ids_of(golden.at("greedy_ids"));
   Session session(RuntimeModel::load(golden_model(GetParam())));
@@ -50,6 +53,66 @@ TEST_P(Golden, GreedyIds) {
     logits = session.advance(std::span(&ids.back(), 1));
   }
   EXPECT_EQ(ids, expected);
+}
+
+/// Wherever a text is cut, what follows its last id is the same.
+TEST_P(Golden, OneByOneEqualsAllAtOnce) {
+  ATTAR_NEEDS_FIXTURE(GetParam());
+  const Safetensors golden = Safetensors::open(golden_path(GetParam()) / "golden.safetensors");
+  const auto both = ids_of(golden.at("input_ids"));
+  const auto ids = std::span<const int32_t>(both).first(24);
+  const auto model = RuntimeModel::load(golden_model(GetParam()));
+  Session one_by_one(model);
+  for (size_t i = 0; i < ids.size(); ++i) {
+    const auto expected = Session(model).advance(ids.first(i + 1));
+    EXPECT_EQ(one_by_one.advance(ids.subspan(i, 1)), expected) << "after " << i + 1 << " ids";
+  }
+}
+
+/// Logical tensors, written again, are the published file.
+TEST_P(Golden, RoundTripThroughTheWriter) {
+  ATTAR_NEEDS_FIXTURE(GetParam());
+  const Model model = golden_model(GetParam());
+  const fs::path directory = fs::path(::testing::TempDir()) / "attar_round_trip" / GetParam();
+  fs::create_directories(directory);
+  std::vector<TensorPlan> plans;
+  for (const TensorSpec& tensor : tensors(model.spec))
+    plans.push_back({tensor.name, tensor.shape, DType::f32, {}});
+  StoredWriter writer(model.spec, directory, model.config, plans, {});
+  for (const TensorPlan& plan : plans)
+    writer.write(plan.name, std::get<DenseTensor>(model.weights->load(plan.name)).bytes);
+  writer.finish();
+  const Model back = open_model(directory);
+  ASSERT_EQ(back.stored->list().size(), model.stored->list().size());
+  for (const WeightInfo& info : model.stored->list()) {
+    ASSERT_TRUE(back.stored->has(info.name)) << info.name;
+    EXPECT_EQ(back.stored->floats(info.name), model.stored->floats(info.name)) << info.name;
+  }
+  fs::remove_all(directory);
+}
+
+/// Adapters of the published models' layers: plain, by patterns, fused and stored as [in, out].
+TEST(GoldenAdapter, GivesTheReferencesLogits) {
+  for (const auto& [name, base] :
+       {std::pair("llama_r8", "llama_gqa"), std::pair("llama_rslora_patterns", "llama_gqa"),
+        std::pair("gpt2_conv1d", "gpt2")}) {
+    SCOPED_TRACE(name);
+    const fs::path adapter = fs::path(ATTAR_SOURCE_DIR) / "../shared/fixtures/methods/lora" / name;
+    if (!fs::exists(adapter)) GTEST_SKIP() << "no reference adapter at " << adapter;
+    ATTAR_NEEDS_FIXTURE(base);
+    const Safetensors golden = Safetensors::open(adapter / "golden.safetensors");
+    const TensorView& input = golden.at("input_ids");
+    const auto ids = ids_of(input);
+    const auto expected = golden.at("logits_adapter").floats();
+    const auto model = RuntimeModel::load(with_adapter(golden_model(base), adapter));
+    const auto count = static_cast<size_t>(input.shape[1]);
+    std::vector<float> logits(count * static_cast<size_t>(model->spec().vocab));
+    for (size_t row = 0; row < static_cast<size_t>(input.shape[0]); ++row) {
+      Session(model).advance_all(std::span(ids).subspan(row * count, count), logits.data());
+      for (size_t i = 0; i < logits.size(); ++i)
+        ASSERT_NEAR(logits[i], expected[row * logits.size() + i], 1e-4) << i;
+    }
+  }
 }
 
 }  // namespace

@@ -63,6 +63,24 @@ TEST(Session, BytesDependOnNeitherPiecesNorThreadsNorInstructionSet) {
   }
 }
 
+/// Under dynamic scaling every length beyond the original has frequencies of its own.
+TEST(Session, ReadsAgainWhereTheLengthChangesTheRotation) {
+  ModelDirectory files = ModelDirectory::open(golden_path("llama_gqa"));
+  files.config["rope_parameters"] = {
+      {"rope_type", "dynamic"}, {"factor", 4.0}, {"original_max_position_embeddings", 20}};
+  const auto model = RuntimeModel::load(open_model(std::move(files)));
+  const auto ids = random_ids(30, model->spec().vocab);
+  Session one_by_one(model);
+  for (size_t i = 0; i < ids.size(); ++i) {
+    const auto expected = Session(model).advance(std::span(ids).first(i + 1));
+    EXPECT_TRUE(same_bytes(one_by_one.advance(std::span(ids).subspan(i, 1)), expected)) << i;
+  }
+  EXPECT_EQ(one_by_one.position(), 30);
+  const std::vector<int32_t> outside = {256};
+  EXPECT_THROW(one_by_one.advance(outside), Error);
+  EXPECT_EQ(one_by_one.position(), 30);
+}
+
 TEST(Session, RefusesIdsAndLengthsBeyondTheModel) {
   const auto model = RuntimeModel::load(golden_model("llama_gqa"));
   Session session(model);

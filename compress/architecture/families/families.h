@@ -5,8 +5,14 @@
 
 namespace attar {
 
+Family bitnet_family();
+Family gemma2_family();
+Family gemma3_family();
+Family gpt2_family();
+Family gpt_neox_family();
 Family llama_family();
 Family mistral_family();
+Family phi3_family();
 Family qwen2_family();
 Family qwen3_family();
 Family qwen3_5_family();

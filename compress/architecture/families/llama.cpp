@@ -7,7 +7,7 @@ namespace {
 
 ModelSpec read(const nlohmann::ordered_json& json, const std::string& where) {
   const ConfigReader config(json, where);
-  DecoderFields d = read_decoder(config, "llama", false);
+  DecoderFields d = read_decoder(config, "llama", {});
   d.qkv_bias = d.output_bias = config.flag("attention_bias", false);
   d.mlp_bias = config.flag("mlp_bias", false);
   d.rope = read_rope(config, d.head_dim, 10'000.0);

@@ -9,7 +9,7 @@ constexpr int64_t kDefaultWindow = 4096;  // what the published class takes when
 
 ModelSpec read(const nlohmann::ordered_json& json, const std::string& where) {
   const ConfigReader config(json, where);
-  DecoderFields d = read_decoder(config, "mistral", false);
+  DecoderFields d = read_decoder(config, "mistral", {});
   d.rope = read_rope(config, d.head_dim, 10'000.0);
   auto window = config.optional_size("sliding_window");  // null: none
   if (!json.contains("sliding_window")) window = kDefaultWindow;

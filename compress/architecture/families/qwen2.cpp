@@ -8,7 +8,7 @@ namespace {
 
 ModelSpec read(const nlohmann::ordered_json& json, const std::string& where) {
   const ConfigReader config(json, where);
-  DecoderFields d = read_decoder(config, "qwen2", false);
+  DecoderFields d = read_decoder(config, "qwen2", {});
   d.qkv_bias = true;
   d.rope = read_rope(config, d.head_dim, 10'000.0);
   d.windows = read_late_windows(config, d.layers);

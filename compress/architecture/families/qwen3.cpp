@@ -10,7 +10,7 @@ constexpr int64_t kDefaultHeadDim = 128;  // the published class does not derive
 
 ModelSpec read(const nlohmann::ordered_json& json, const std::string& where) {
   const ConfigReader config(json, where);
-  DecoderFields d = read_decoder(config, "qwen3", false, kDefaultHeadDim);
+  DecoderFields d = read_decoder(config, "qwen3", {.head_dim = kDefaultHeadDim});
   d.qkv_bias = d.output_bias = config.flag("attention_bias", false);
   d.head_norms = true;
   d.rope = read_rope(config, d.head_dim, 10'000.0);

@@ -27,7 +27,7 @@ std::vector<bool> read_rotates(const ConfigReader& config, int64_t layers) {
 
 ModelSpec read(const nlohmann::ordered_json& json, const std::string& where) {
   const ConfigReader config(json, where);
-  DecoderFields d = read_decoder(config, "smollm3", true);
+  DecoderFields d = read_decoder(config, "smollm3", {.tied = true});
   d.qkv_bias = d.output_bias = config.flag("attention_bias", false);
   d.mlp_bias = config.flag("mlp_bias", false);
   d.rope = read_rope(config, d.head_dim, 2'000'000.0);

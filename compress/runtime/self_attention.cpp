@@ -1,0 +1,71 @@
+#include "compress/runtime/self_attention.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "compress/runtime/attention.h"
+
+namespace attar {
+namespace {
+
+/// q [count, heads, 2 · head_dim] with [query, gate] per head: moves the queries together, [count,
+/// heads, head_dim], and returns the gates, alike.
+Buffer split_gates(float* q, int64_t count, const AttentionSpec& attention) {
+  const int64_t dims = attention.head_dim, heads = count * attention.heads;
+  Buffer gates = buffer(heads, dims);
+  for (int64_t head = 0; head < heads; ++head) {
+    std::copy_n(q + (2 * head + 1) * dims, dims, gates.get() + head * dims);
+    std::copy_n(q + 2 * head * dims, dims, q + head * dims);
+  }
+  return gates;
+}
+
+/// x *= sigmoid(gates)
+void apply_gates(float* x, const float* gates, int64_t count) {
+  for_values(count, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i)
+      x[i] *= static_cast<float>(1 / (1 + std::exp(-static_cast<double>(gates[i]))));
+  });
+}
+
+}  // namespace
+
+SelfAttention::SelfAttention(const AttentionSpec& spec, const LinearLoader& load,
+                             const WeightSource& weights)
+    : spec_(spec),
+      q_(load(spec.q)),
+      k_(load(spec.k)),
+      v_(load(spec.v)),
+      o_(load(spec.o)),
+      q_norm_(spec.q_norm, spec.head_dim, weights),
+      k_norm_(spec.k_norm, spec.head_dim, weights),
+      o_norm_(spec.o_norm, spec.heads * spec.head_dim, weights) {}
+
+uint64_t SelfAttention::bytes() const {
+  return q_.bytes() + k_.bytes() + v_.bytes() + o_.bytes() + q_norm_.bytes() + k_norm_.bytes() +
+         o_norm_.bytes();
+}
+
+void SelfAttention::forward(const float* x, int64_t count, KvCache& cache, const RopeTable* rope,
+                            float* y, Activations activations,
+                            const LinearObserver& observer) const {
+  const int64_t width = spec_.heads * spec_.head_dim, kv_width = spec_.kv_heads * spec_.head_dim;
+  const int64_t start = cache.length();
+  const Buffer q = buffer(count, spec_.q.out), k = buffer(count, kv_width),
+               v = buffer(count, kv_width), mixed = buffer(count, width);
+  multiply(x, count, {{q_, q.get()}, {k_, k.get()}, {v_, v.get()}}, activations, observer);
+  const Buffer gates = spec_.gated ? split_gates(q.get(), count, spec_) : nullptr;
+  if (q_norm_.present()) q_norm_.apply(q.get(), count * spec_.heads, q.get());
+  if (k_norm_.present()) k_norm_.apply(k.get(), count * spec_.kv_heads, k.get());
+  if (rope != nullptr) {
+    rope->rotate(q.get(), count, spec_.heads, spec_.head_dim, start);
+    rope->rotate(k.get(), count, spec_.kv_heads, spec_.head_dim, start);
+  }
+  cache.append(k.get(), v.get(), count, spec_.kv_heads, spec_.head_dim);
+  attend(spec_, cache, q.get(), count, mixed.get());
+  if (gates) apply_gates(mixed.get(), gates.get(), count * width);
+  if (o_norm_.present()) o_norm_.apply(mixed.get(), count, mixed.get());
+  multiply(mixed.get(), count, {{o_, y}}, activations, observer);
+}
+
+}  // namespace attar

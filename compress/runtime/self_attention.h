@@ -1,0 +1,32 @@
+// The half of a block with softmax attention: projections, norms of the heads, rotary embedding,
+// gates.
+#pragma once
+
+#include <cstdint>
+
+#include "compress/architecture/model_spec.h"
+#include "compress/runtime/kv_cache.h"
+#include "compress/runtime/linears.h"
+#include "compress/runtime/norm.h"
+#include "compress/runtime/rope.h"
+
+namespace attar {
+
+class SelfAttention {
+ public:
+  SelfAttention() = default;
+  SelfAttention(const AttentionSpec& spec, const LinearLoader& load, const WeightSource& weights);
+
+  uint64_t bytes() const;
+  /// x [count, hidden] of the positions after those in `cache`, which grows -> y [count, hidden]; y
+  /// may be x. `rope` may be null.
+  void forward(const float* x, int64_t count, KvCache& cache, const RopeTable* rope, float* y,
+               Activations activations, const LinearObserver& observer) const;
+
+ private:
+  AttentionSpec spec_;
+  Linear q_, k_, v_, o_;
+  Norm q_norm_, k_norm_, o_norm_;
+};
+
+}  // namespace attar
