@@ -52,7 +52,7 @@ TEST(Families, ReadTheGoldenModels) {
       {"gemma3_text", 81824},   {"phi3_default", 84288},
       {"phi3_longrope", 82240}, {"gpt2", 79296},
       {"gpt_neox", 87456}};
-  for (const std::string model : kModels) {
+  for (const std::string& model : kModels) {
     const auto directory = ModelDirectory::open(testing::fixture(model));
     const ModelSpec spec = read_model_spec(directory.config, model);
     EXPECT_EQ(spec.parameters(), parameters.at(model)) << model;
@@ -64,7 +64,7 @@ TEST(Families, ReadTheGoldenModels) {
 }
 
 TEST(Families, BothKeyStylesSayTheSame) {
-  for (const std::string model : kModels) {
+  for (const std::string& model : kModels) {
     if (!fs::exists(kGolden / model / "config.legacy.json")) continue;  // newer than the old style
     const auto legacy = golden_config(model, "config.legacy.json");
     EXPECT_EQ(describe(read_model_spec(legacy, model)), describe(golden_spec(model))) << model;
@@ -153,7 +153,7 @@ TEST(Families, ReadBiasesAndListsOfEndTokens) {
 }
 
 TEST(Families, WriteWhatTheyRead) {
-  for (const std::string model : kModels)
+  for (const std::string& model : kModels)
     for (const std::string file : {"config.json", "config.legacy.json"}) {
       if (!fs::exists(kGolden / model / file)) continue;
       auto config = golden_config(model, file);
@@ -164,7 +164,7 @@ TEST(Families, WriteWhatTheyRead) {
 }
 
 TEST(Families, WriteAPrunedModel) {
-  for (const std::string model : kModels) {
+  for (const std::string& model : kModels) {
     auto config = golden_config(model);
     ModelSpec spec = read_model_spec(config, model);
     spec.blocks.erase(spec.blocks.begin());
