@@ -21,7 +21,7 @@ const std::vector<std::string> kModels = [] {
   for (const char* name : {"llama_gqa", "llama_llama3rope", "llama_tied", "mistral_swa", "qwen2",
                            "qwen3", "qwen3_5_text", "qwen3_next", "smollm3_nope", "gemma2",
                            "gemma3_text", "phi3_default", "phi3_longrope", "gpt2", "gpt_neox"})
-    if (testing::has_fixture(name)) present.emplace_back(name);
+    if (has_fixture(name)) present.emplace_back(name);
   return present;
 }();
 
@@ -53,7 +53,7 @@ TEST(Families, ReadTheGoldenModels) {
       {"phi3_longrope", 82240}, {"gpt2", 79296},
       {"gpt_neox", 87456}};
   for (const std::string& model : kModels) {
-    const auto directory = ModelDirectory::open(testing::fixture(model));
+    const auto directory = ModelDirectory::open(fixture(model));
     const ModelSpec spec = read_model_spec(directory.config, model);
     EXPECT_EQ(spec.parameters(), parameters.at(model)) << model;
     EXPECT_TRUE(check_weights(spec, *directory.weights, model).empty());
@@ -199,7 +199,7 @@ TEST(Families, WriteAPrunedModel) {
 
 TEST(Families, RefuseHeadsThatTheirConfigurationCannotSay) {
   for (const std::string model : {"gpt2", "gpt_neox"}) {
-    if (!testing::has_fixture(model)) GTEST_SKIP() << "no reference model " << model;
+    if (!has_fixture(model)) GTEST_SKIP() << "no reference model " << model;
     auto config = golden_config(model);
     ModelSpec spec = read_model_spec(config, model);
     for (BlockSpec& block : spec.blocks) block.attention.heads = block.attention.kv_heads = 2;

@@ -8,7 +8,6 @@ namespace attar {
 namespace {
 
 using testing::expect_parts;
-using testing::fixture;
 using testing::golden_config;
 using testing::refusal;
 

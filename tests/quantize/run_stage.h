@@ -85,7 +85,7 @@ inline StageRun run_stage(const StageType& type, const fs::path& model, const fs
 }
 
 inline fs::path golden_model(const std::string& name) {
-  return testing::fixture(name);
+  return fixture(name);
 }
 
 inline bool all_passed(const StageReport& report) {

@@ -70,7 +70,7 @@ TEST_F(QuantizeStage, EveryMethodAndLayoutReadsBack) {
 TEST_F(QuantizeStage, EveryDecoderFamilyReadsBackUnderItsPublishedNames) {
   for (const std::string name : {"mistral_swa", "qwen2", "qwen3", "smollm3_nope", "gemma2",
                                  "gemma3_text", "phi3_longrope", "gpt2", "gpt_neox"}) {
-    if (!testing::has_fixture(name)) GTEST_SKIP() << "no reference model " << name;
+    if (!has_fixture(name)) GTEST_SKIP() << "no reference model " << name;
     const StageRun result = run_stage(quantize_stage(), golden_model(name), ids_, kGptq);
     EXPECT_TRUE(all_passed(result.report)) << name << result.report.checks.back().detail;
     const auto source = ModelDirectory::open(golden_model(name)).weights,
@@ -82,7 +82,7 @@ TEST_F(QuantizeStage, EveryDecoderFamilyReadsBackUnderItsPublishedNames) {
 }
 
 TEST_F(QuantizeStage, PartsOfOneTensorAreTreatedAlike) {
-  if (!testing::has_fixture("phi3_default")) GTEST_SKIP() << "no reference model phi3_default";
+  if (!has_fixture("phi3_default")) GTEST_SKIP() << "no reference model phi3_default";
   const auto run_phi = [&](const std::string& rest) {
     return run_stage(quantize_stage(), golden_model("phi3_default"), ids_,
                      "method: rtn, group_size: 16, " + rest);

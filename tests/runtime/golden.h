@@ -26,7 +26,7 @@ inline double golden_tolerance(const std::string& name) {
 }
 
 inline fs::path golden_path(const std::string& name) {
-  return testing::fixture(name);
+  return fixture(name);
 }
 
 /// With the configuration of a file beside config.json, when one is named.

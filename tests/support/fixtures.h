@@ -7,7 +7,7 @@
 #include <filesystem>
 #include <string>
 
-namespace attar::testing {
+namespace attar {
 
 inline std::filesystem::path fixture(const std::string& name) {
   const std::filesystem::path root = ATTAR_SOURCE_DIR;
@@ -20,9 +20,9 @@ inline bool has_fixture(const std::string& name) {
   return std::filesystem::exists(fixture(name) / "model.safetensors");
 }
 
-}  // namespace attar::testing
+}  // namespace attar
 
 /// Skips a test, visibly, where the reference model is not there.
-#define ATTAR_NEEDS_FIXTURE(name)           \
-  if (!::attar::testing::has_fixture(name)) \
-  GTEST_SKIP() << "no reference model at " << ::attar::testing::fixture(name)
+#define ATTAR_NEEDS_FIXTURE(name)  \
+  if (!::attar::has_fixture(name)) \
+  GTEST_SKIP() << "no reference model at " << ::attar::fixture(name)
