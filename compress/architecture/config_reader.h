@@ -22,6 +22,9 @@ class ConfigReader {
   /// Present and not null.
   bool has(const char* key) const { return find(key) != nullptr; }
 
+  /// How many keys the object has.
+  size_t keys() const { return config_->size(); }
+
   /// A required integer in [1, 2^31].
   int64_t size(const char* key) const;
   /// The same, or nothing when absent or null.

@@ -52,9 +52,10 @@ const Family& family_of(const nlohmann::ordered_json& json, const std::string& w
 
 std::span<const Family> families() {
   static const std::vector<Family> table = {
-      llama_family(),      mistral_family(),  qwen2_family(),  qwen3_family(),  qwen3_5_family(),
-      qwen3_next_family(), smollm3_family(),  phi3_family(),   gemma2_family(), gemma3_family(),
-      gpt2_family(),       gpt_neox_family(), bitnet_family(),
+      llama_family(),   mistral_family(),    qwen2_family(),      qwen3_family(),
+      qwen3_5_family(), qwen3_next_family(), smollm3_family(),    phi3_family(),
+      gemma2_family(),  gemma3_family(),     gpt2_family(),       gpt_neox_family(),
+      bitnet_family(),  bert_family(),       distilbert_family(), roberta_family(),
   };
   return table;
 }

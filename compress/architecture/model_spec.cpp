@@ -114,6 +114,8 @@ std::vector<TensorSpec> tensors(const ModelSpec& spec) {
   all.add(spec.embedding, {spec.vocab, spec.hidden}, TensorRole::embedding);
   all.add(spec.positions, {spec.position_offset + spec.max_positions, spec.hidden},
           TensorRole::embedding);
+  all.add(spec.token_types, {spec.type_vocab, spec.hidden}, TensorRole::embedding);
+  all.norm(spec.embedding_norm, spec.hidden);
   for (const BlockSpec& block : spec.blocks) {
     ++all.block;
     all.norm(block.attention_norm, spec.hidden);
@@ -128,6 +130,8 @@ std::vector<TensorSpec> tensors(const ModelSpec& spec) {
   all.block = -1;
   all.norm(spec.final_norm, spec.hidden);
   if (!spec.tied) all.linear(spec.head, TensorRole::head);
+  all.linear(spec.pooler, TensorRole::head);
+  all.linear(spec.classifier, TensorRole::head);
   return all.take();
 }
 

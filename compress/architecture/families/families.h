@@ -18,5 +18,8 @@ Family qwen3_family();
 Family qwen3_5_family();
 Family qwen3_next_family();
 Family smollm3_family();
+Family bert_family();
+Family distilbert_family();
+Family roberta_family();
 
 }  // namespace attar
