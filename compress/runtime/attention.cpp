@@ -31,7 +31,7 @@ class Piece {
         group_(spec.heads / spec.kv_heads),
         rows_(count * group_),
         begin_(visible_from(first) / kPanel * kPanel),
-        keys_((first + count - begin_ + kPanel - 1) / kPanel * kPanel) {}
+        keys_((visible_to(first + count - 1) - begin_ + kPanel - 1) / kPanel * kPanel) {}
 
   /// queries and out: of position first, all heads.
   void run(const float* queries, float* out, Scratch& scratch) const {
@@ -45,6 +45,9 @@ class Piece {
  private:
   int64_t visible_from(int64_t position) const {
     return spec_.window == 0 ? 0 : std::max<int64_t>(0, position - spec_.window + 1);
+  }
+  int64_t visible_to(int64_t position) const {
+    return spec_.causal ? position + 1 : cache_.length();
   }
   /// Where row r's dimensions lie, from the first position on.
   int64_t offset(int64_t r) const {
@@ -79,7 +82,7 @@ class Piece {
         for (int64_t i = 0; i < keys_; ++i)
           row[i] = spec_.softcap * std::tanh(row[i] / spec_.softcap);
       std::fill(row, row + visible_from(position) - begin_, kHidden);
-      std::fill(row + position + 1 - begin_, row + keys_, kHidden);
+      std::fill(row + visible_to(position) - begin_, row + keys_, kHidden);
       sums[static_cast<size_t>(r)] = kernels().softmax(row, keys_);
     }
     constexpr int64_t kStretch = 16;
@@ -122,6 +125,26 @@ void attend(const AttentionSpec& spec, const KvCache& cache, const float* querie
       const int64_t first = unit % steps * step;
       Piece(spec, cache, unit / steps, start + first, std::min(step, count - first))
           .run(queries + first * width, out + first * width, scratch);
+    }
+  });
+}
+
+void attend_each(const AttentionSpec& spec, std::span<const int64_t> lengths, const float* q,
+                 const float* k, const float* v, float* out) {
+  const int64_t width = spec.heads * spec.head_dim, kv_width = spec.kv_heads * spec.head_dim;
+  std::vector<int64_t> starts;
+  int64_t total = 0;
+  for (const int64_t length : lengths) {
+    starts.push_back(total);
+    total += length;
+  }
+  // With one sequence the threads share its heads, with several its sequences.
+  parallel_for(std::ssize(lengths), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t start = starts[static_cast<size_t>(i)], count = lengths[static_cast<size_t>(i)];
+      KvCache cache;
+      cache.append(k + start * kv_width, v + start * kv_width, count, spec.kv_heads, spec.head_dim);
+      attend(spec, cache, q + start * width, count, out + start * width);
     }
   });
 }

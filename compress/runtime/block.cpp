@@ -21,7 +21,8 @@ struct Block::Weights {
   /// The block's first half without its norms: x [count, hidden] -> y, which may be x.
   void first_half(const float* x, int64_t count, BlockState& state, const RopeTable* rope, float* y,
                   Activations activations, const LinearObserver& observer) const {
-    if (!delta_net) return attention->forward(x, count, state.kv, rope, y, activations, observer);
+    if (!delta_net)
+      return attention->forward(x, count, state.kv, rope, y, activations, observer, state.lengths);
     const Linear& output = delta_net->output();
     const Buffer mixed = buffer(count, output.spec.in);
     delta_net->mix(x, count, state.delta, mixed.get(), activations, observer);
@@ -80,6 +81,15 @@ void Block::forward(float* hidden, int64_t count, BlockState* state, const RopeT
   BlockState own;
   const int64_t values = count * w.hidden;
   const Buffer x = buffer(count, w.hidden), y = buffer(count, w.hidden);
+  if (w.spec.residual == Residual::post_norm) {
+    w.first_half(hidden, count, state == nullptr ? own : *state, rope, y.get(), activations,
+                 observer);
+    add(hidden, y.get(), values);
+    w.attention_norm.apply(hidden, count, hidden);
+    w.second_half(hidden, count, y.get(), activations, observer);
+    add(hidden, y.get(), values);
+    return w.mlp_norm.apply(hidden, count, hidden);
+  }
   w.attention_norm.apply(hidden, count, x.get());
   w.first_half(x.get(), count, state == nullptr ? own : *state, rope, y.get(), activations,
                observer);

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 
 #include "compress/architecture/model_spec.h"
@@ -20,6 +21,10 @@ namespace attar {
 struct BlockState {
   KvCache kv;
   DeltaState delta;
+  /// Not empty: what comes are whole sequences of these lengths, one after the other, and each
+  /// attends to itself only (without rotary embedding); nothing is remembered. A sequence's bytes
+  /// are those that it has alone.
+  std::span<const int64_t> lengths;
 };
 
 class Block {

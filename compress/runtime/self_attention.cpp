@@ -47,8 +47,8 @@ uint64_t SelfAttention::bytes() const {
 }
 
 void SelfAttention::forward(const float* x, int64_t count, KvCache& cache, const RopeTable* rope,
-                            float* y, Activations activations,
-                            const LinearObserver& observer) const {
+                            float* y, Activations activations, const LinearObserver& observer,
+                            std::span<const int64_t> lengths) const {
   const int64_t width = spec_.heads * spec_.head_dim, kv_width = spec_.kv_heads * spec_.head_dim;
   const int64_t start = cache.length();
   const Buffer q = buffer(count, spec_.q.out), k = buffer(count, kv_width),
@@ -61,8 +61,12 @@ void SelfAttention::forward(const float* x, int64_t count, KvCache& cache, const
     rope->rotate(q.get(), count, spec_.heads, spec_.head_dim, start);
     rope->rotate(k.get(), count, spec_.kv_heads, spec_.head_dim, start);
   }
-  cache.append(k.get(), v.get(), count, spec_.kv_heads, spec_.head_dim);
-  attend(spec_, cache, q.get(), count, mixed.get());
+  if (lengths.empty()) {
+    cache.append(k.get(), v.get(), count, spec_.kv_heads, spec_.head_dim);
+    attend(spec_, cache, q.get(), count, mixed.get());
+  } else {
+    attend_each(spec_, lengths, q.get(), k.get(), v.get(), mixed.get());
+  }
   if (gates) apply_gates(mixed.get(), gates.get(), count * width);
   if (o_norm_.present()) o_norm_.apply(mixed.get(), count, mixed.get());
   multiply(mixed.get(), count, {{o_, y}}, activations, observer);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "compress/architecture/model_spec.h"
 #include "compress/runtime/kv_cache.h"
@@ -19,9 +20,11 @@ class SelfAttention {
 
   uint64_t bytes() const;
   /// x [count, hidden] of the positions after those in `cache`, which grows -> y [count, hidden]; y
-  /// may be x. `rope` may be null.
+  /// may be x. `rope` may be null. With `lengths`: whole sequences one after the other, each for
+  /// itself; the cache stays.
   void forward(const float* x, int64_t count, KvCache& cache, const RopeTable* rope, float* y,
-               Activations activations, const LinearObserver& observer) const;
+               Activations activations, const LinearObserver& observer,
+               std::span<const int64_t> lengths = {}) const;
 
  private:
   AttentionSpec spec_;

@@ -26,6 +26,15 @@ class PreTokenizer {
   virtual void apply(Pieces& pieces) const = 0;
 };
 
+/// Ids with the type (segment) of each, as encoders read them.
+struct TypedIds {
+  std::vector<int32_t> ids, types;
+  void add(const std::vector<int32_t>& more, int32_t type) {
+    ids.insert(ids.end(), more.begin(), more.end());
+    types.insert(types.end(), more.size(), type);
+  }
+};
+
 /// Adds what surrounds a sequence: begin token, end token.
 class PostProcessor {
  public:
@@ -34,6 +43,10 @@ class PostProcessor {
   virtual void apply(std::vector<int32_t>& ids, bool special) const = 0;
   /// The special ids before and behind the sequence.
   virtual void surroundings(std::vector<int32_t>& before, std::vector<int32_t>& behind) const = 0;
+  /// One sequence (second == nullptr) or two with special tokens and types, into the empty `out`;
+  /// false when this processor adds nothing.
+  virtual bool assemble(const std::vector<int32_t>& first, const std::vector<int32_t>* second,
+                        TypedIds& out) const = 0;
 };
 
 /// Turns the tokens of a sequence, as the vocabulary spells them, back into text: join them

@@ -77,6 +77,8 @@ class PipelineTokenizer final : public Tokenizer {
   PipelineTokenizer(Source source, const fs::path& directory);
 
   std::vector<int32_t> encode(std::string_view text, bool special) const override;
+  EncodedText encode_text(std::string_view first, std::optional<std::string_view> second,
+                          int64_t limit) const override;
   std::string decode(std::span<const int32_t> ids, bool skip_special) const override;
   int64_t vocab_size() const override {
     return std::max(model_->vocabulary().size(), added_.size());
@@ -100,6 +102,7 @@ class PipelineTokenizer final : public Tokenizer {
   std::optional<int32_t> special_token(const fs::path& directory, const char* key,
                                        std::optional<int32_t> otherwise) const;
   void encode_plain(std::string_view text, bool at_start, std::vector<int32_t>& ids) const;
+  std::vector<int32_t> encode_bare(std::string_view text) const;
 
   std::string where_, components_;
   std::unique_ptr<TokenModel> model_;
@@ -181,7 +184,8 @@ void PipelineTokenizer::encode_plain(std::string_view text, bool at_start,
   }
 }
 
-std::vector<int32_t> PipelineTokenizer::encode(std::string_view text, bool special) const {
+/// The text's own ids: no special tokens around them, all of them.
+std::vector<int32_t> PipelineTokenizer::encode_bare(std::string_view text) const {
   if (const auto bad = find_invalid_utf8(text))
     throw bad_input("the text is not valid UTF-8", fmt::format("byte {}", *bad));
   std::vector<int32_t> ids;
@@ -191,10 +195,39 @@ std::vector<int32_t> PipelineTokenizer::encode(std::string_view text, bool speci
     else
       encode_plain(text.substr(part.begin, part.end - part.begin), part.begin == 0, ids);
   }
+  return ids;
+}
+
+std::vector<int32_t> PipelineTokenizer::encode(std::string_view text, bool special) const {
+  std::vector<int32_t> ids = encode_bare(text);
   truncation_.apply(ids, special ? static_cast<int64_t>(before_.size() + behind_.size()) : 0);
   if (post_processor_) post_processor_->apply(ids, special);
   padding_.apply(ids);
   return ids;
+}
+
+EncodedText PipelineTokenizer::encode_text(std::string_view first,
+                                           std::optional<std::string_view> second,
+                                           int64_t limit) const {
+  std::vector<int32_t> a = encode_bare(first), b;
+  if (second) b = encode_bare(*second);
+  const auto assembled = [&] {
+    TypedIds out;
+    if (!post_processor_ || !post_processor_->assemble(a, second ? &b : nullptr, out)) {
+      out.add(a, 0);
+      if (second) out.add(b, 1);
+    }
+    return out;
+  };
+  TypedIds whole = assembled();
+  const auto length = static_cast<int64_t>(whole.ids.size());
+  if (int64_t excess = length - limit; excess > 0) {
+    if (excess > std::ssize(a) + std::ssize(b))
+      throw bad_input(fmt::format("the special tokens alone are more than {} ids", limit), where_);
+    for (; excess > 0; --excess) (a.size() >= b.size() ? a : b).pop_back();
+    whole = assembled();
+  }
+  return {std::move(whole.ids), std::move(whole.types), length};
 }
 
 std::string PipelineTokenizer::token(int32_t id) const {

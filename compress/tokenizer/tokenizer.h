@@ -13,6 +13,13 @@
 
 namespace attar {
 
+/// What an encoder reads: a text or a pair of texts with the special tokens of its template.
+struct EncodedText {
+  std::vector<int32_t> ids, types;  // types: the segment of each id
+  int64_t length = 0;               // how many ids the whole text has
+  bool cut() const { return length > static_cast<int64_t>(ids.size()); }
+};
+
 /// An immutable tokenizer; safe to use from several threads.
 class Tokenizer {
  public:
@@ -25,6 +32,12 @@ class Tokenizer {
   /// written in the text are recognized, as the reference implementation does. bad_input with the
   /// byte offset for text that is not valid UTF-8.
   virtual std::vector<int32_t> encode(std::string_view text, bool special = true) const = 0;
+  /// One text, or with `second` a pair, as encoders read them: with special tokens and types, never
+  /// padded. Where that would be more than `limit` ids, the longer text loses its last ids until it
+  /// fits (tokenizer.json's own limit does not count). bad_input: invalid UTF-8, no template for
+  /// pairs, a limit that not even the special tokens fit.
+  virtual EncodedText encode_text(std::string_view first, std::optional<std::string_view> second,
+                                  int64_t limit) const = 0;
   /// Without the special tokens when `skip_special`; bad_input for an id that no token has.
   virtual std::string decode(std::span<const int32_t> ids, bool skip_special = false) const = 0;
 
