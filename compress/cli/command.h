@@ -48,6 +48,8 @@ Command plan_command();
 Command eval_command();
 Command compare_command();
 Command generate_command();
+Command classify_command();
+Command embed_command();
 Command tokenize_command();
 Command logits_command();
 Command inspect_command();

@@ -9,6 +9,7 @@
 #include "compress/cli/command.h"
 #include "compress/cli/training.h"
 #include "compress/formats/safetensors.h"
+#include "compress/runtime/encoder.h"
 #include "compress/runtime/model.h"
 
 namespace attar::cli {
@@ -18,19 +19,31 @@ namespace {
 struct Batch {
   int64_t rows = 0, length = 0;
   std::vector<int32_t> ids;      // [rows, length]
+  std::vector<int32_t> types;    // [rows, length], or empty
   std::vector<int64_t> lengths;  // [rows]: unmasked ids, which come first
 };
+
+/// Non-negative 32-bit values of an integer tensor.
+std::vector<int32_t> read_ids(const TensorView& tensor, const std::string& where) {
+  std::vector<int32_t> ids;
+  for (const int64_t id : tensor.integers()) {
+    if (id < 0 || id > INT32_MAX)
+      throw bad_input(fmt::format("{} holds {}", tensor.name, id), where);
+    ids.push_back(static_cast<int32_t>(id));
+  }
+  return ids;
+}
 
 Batch read_batch(const fs::path& path) {
   const auto file = Safetensors::open(path);
   const auto& tensor = file.at("input_ids");
   if (tensor.shape.size() != 2 || tensor.count() == 0)
     throw bad_input("input_ids must be [batch, length] with at least one id", path.string());
-  Batch batch{tensor.shape[0], tensor.shape[1], {}, {}};
-  for (const int64_t id : tensor.integers()) {
-    if (id < 0 || id > INT32_MAX)
-      throw bad_input(fmt::format("input_ids holds {}", id), path.string());
-    batch.ids.push_back(static_cast<int32_t>(id));
+  Batch batch{tensor.shape[0], tensor.shape[1], read_ids(tensor, path.string()), {}, {}};
+  if (const auto* types = file.find("token_type_ids")) {
+    if (types->shape != tensor.shape)
+      throw bad_input("token_type_ids has another shape than input_ids", path.string());
+    batch.types = read_ids(*types, path.string());
   }
   batch.lengths.assign(static_cast<size_t>(batch.rows), batch.length);
   const auto* mask = file.find("attention_mask");
@@ -51,11 +64,31 @@ Batch read_batch(const fs::path& path) {
   return batch;
 }
 
+/// A classifier's logits [B, labels], or vectors [B, hidden].
+void encoder_results(const Model& opened, const Batch& batch, const fs::path& output) {
+  const auto model = EncoderModel::load(opened);
+  std::vector<TextIds> texts;
+  for (int64_t r = 0; r < batch.rows; ++r) {
+    const auto first = static_cast<size_t>(r * batch.length);
+    const auto count = static_cast<size_t>(batch.lengths[static_cast<size_t>(r)]);
+    texts.push_back({std::span(batch.ids).subspan(first, count), {}});
+    if (!batch.types.empty()) texts.back().types = std::span(batch.types).subspan(first, count);
+  }
+  const char* name = model->spec().task == Task::classify ? "logits" : "embedding";
+  SafetensorsWriter writer(output, {{name, DType::f32, {batch.rows, model->width()}}});
+  writer.write_floats(name, model->run(texts));
+  writer.finish();
+}
+
 void runtime_logits(const fs::path& model_path, const fs::path& adapter, const fs::path& input,
                     const fs::path& output) {
   Model opened = open_model(model_path);
   if (!adapter.empty()) opened = with_adapter(std::move(opened), adapter);
   const auto batch = read_batch(input);
+  if (opened.spec.task != Task::causal_lm) return encoder_results(opened, batch, output);
+  if (!batch.types.empty())
+    throw bad_input("token_type_ids are for encoders", input.string(),
+                    fmt::format("{} reads no token types", opened.spec.architecture));
   const auto model = RuntimeModel::load(opened);
   const int64_t vocab = model->spec().vocab;
   SafetensorsWriter writer(output, {{"logits", DType::f32, {batch.rows, batch.length, vocab}}});
@@ -78,9 +111,11 @@ int run(const Command& self, const std::vector<std::string>& args) {
       ("model", po::value(&model)->required(), "model directory")  //
       ("input", po::value(&input)->required(),
        "safetensors file with input_ids int64 [B, T], "
-       "optionally attention_mask int64 [B, T]")  //
+       "optionally attention_mask and token_type_ids int64 [B, T]")  //
       ("output", po::value(&output)->required(),
-       "safetensors file to write: logits f32 [B, T, vocabulary]")  //
+       "safetensors file to write: logits f32 [B, T, vocabulary], of a classifier [B, labels]; of "
+       "an "
+       "encoder without a head embedding f32 [B, hidden]")  //
       ("backend", po::value(&backend)->default_value("runtime"),
        "runtime (LibTorch-free) or torch (the trainable model)")  //
       ("adapter", po::value(&adapter)->default_value(""), "PEFT adapter directory to apply");
