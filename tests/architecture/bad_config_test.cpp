@@ -25,8 +25,8 @@ TEST(BadConfig, UnknownArchitecturesListTheKnownOnes) {
   refused("llama_gqa", {{"architectures", {"LlamaForCausalLLM"}}},
           {"unknown architecture \"LlamaForCausalLLM\"", "here/config.json: architectures",
            "known: LlamaForCausalLM, MistralForCausalLM"});
-  refused("llama_gqa", {{"architectures", "—"}, {"model_type", "bert"}},
-          {"unknown architecture \"bert\"", "config.json: model_type", "known: llama, mistral"});
+  refused("llama_gqa", {{"architectures", "—"}, {"model_type", "t5"}},
+          {"unknown architecture \"t5\"", "config.json: model_type", "known: llama, mistral"});
   refused("llama_gqa", {{"architectures", ordered_json::array()}, {"model_type", "—"}},
           {"neither architectures nor model_type"});
   refused("llama_gqa", {{"architectures", "LlamaForCausalLM"}}, {"a list of texts"});
