@@ -38,8 +38,10 @@ std::vector<std::string> read_all(const DataSpec& data) {
     throw bad_input(fmt::format("split is for text; in {} each record is a document", format),
                     data.where);
   if (format == "text") return read_text_files(data);
-  if (format == "jsonl") return read_jsonl(data.path, data.field);
-  return read_column(data.path, format == "csv", data.field);
+  std::vector<std::string> documents;
+  read_fields(data.path, format, {{data.field}},
+              [&](auto& values, int64_t) { documents.push_back(std::move(values[0])); });
+  return documents;
 }
 
 /// A text that is not parted has no documents to leave out: skip and take count its lines.

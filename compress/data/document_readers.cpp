@@ -120,29 +120,6 @@ std::vector<std::string> split_documents(std::string_view text, const std::strin
   return documents;
 }
 
-std::vector<std::string> read_jsonl(const fs::path& file, const std::string& field) {
-  const MappedFile mapped = MappedFile::open(file);
-  require_utf8(mapped.text(), file.string());
-  std::vector<std::string> documents;
-  each_line(mapped.text(), [&](std::string_view line, int64_t number) {
-    if (blank(line)) return;
-    const std::string where = line_of(file.string(), number);
-    auto object = parse_json<nlohmann::json>(line, where);
-    if (!object.is_object()) throw bad_input("each line has to be a JSON object {…}", where);
-    const auto found = object.find(field);
-    if (found == object.end()) {
-      std::vector<std::string> keys;
-      for (const auto& [key, value] : object.items()) keys.push_back(key);
-      throw bad_input(fmt::format("the field \"{}\" is missing", field), where,
-                      suggest(field, keys));
-    }
-    if (!found->is_string())
-      throw bad_input(fmt::format("the field \"{}\" is not a text", field), where);
-    documents.push_back(std::move(found->get_ref<std::string&>()));
-  });
-  return documents;
-}
-
 void read_table(std::string_view text, bool csv, const std::string& where,
                 const std::function<void(const std::vector<std::string>&, int64_t)>& record) {
   if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);  // byte order mark
@@ -159,21 +136,69 @@ void read_table(std::string_view text, bool csv, const std::string& where,
   }
 }
 
-std::vector<std::string> read_column(const fs::path& file, bool csv, const std::string& field) {
+namespace {
+
+std::string value_of(const nlohmann::json& value, const FieldName& field,
+                     const std::string& where) {
+  if (value.is_string()) return value.get<std::string>();
+  if (value.is_number() && field.numbers) return value.dump();
+  throw bad_input(fmt::format("the field \"{}\" is not a text", field.name), where);
+}
+
+using RowSink = std::function<void(std::vector<std::string>&, int64_t)>;
+
+void read_objects(std::string_view text, const std::string& file,
+                  const std::vector<FieldName>& fields, const RowSink& row) {
+  std::vector<std::string> values(fields.size());
+  each_line(text, [&](std::string_view line, int64_t number) {
+    if (blank(line)) return;
+    const std::string where = line_of(file, number);
+    const auto object = parse_json<nlohmann::json>(line, where);
+    if (!object.is_object()) throw bad_input("each line has to be a JSON object {…}", where);
+    for (size_t i = 0; i < fields.size(); ++i) {
+      const auto found = object.find(fields[i].name);
+      values[i].clear();
+      if (found != object.end()) {
+        values[i] = value_of(*found, fields[i], where);
+      } else if (fields[i].required) {
+        std::vector<std::string> keys;
+        for (const auto& [key, value] : object.items()) keys.push_back(key);
+        throw bad_input(fmt::format("the field \"{}\" is missing", fields[i].name), where,
+                        suggest(fields[i].name, keys));
+      }
+    }
+    row(values, number);
+  });
+}
+
+void read_records(std::string_view text, bool csv, const std::string& file,
+                  const std::vector<FieldName>& fields, const RowSink& row) {
+  std::vector<size_t> columns;  // of the fields; past the end: absent
+  std::vector<std::string> values(fields.size());
+  read_table(text, csv, file, [&](const auto& cells, int64_t line) {
+    if (!columns.empty()) {
+      for (size_t i = 0; i < fields.size(); ++i)
+        values[i] = columns[i] < cells.size() ? cells[columns[i]] : std::string();
+      return row(values, line);
+    }
+    for (const FieldName& field : fields) {
+      const auto found = std::find(cells.begin(), cells.end(), field.name);
+      if (found == cells.end() && field.required)
+        throw bad_input(fmt::format("there is no column \"{}\"", field.name), line_of(file, line),
+                        suggest(field.name, cells));
+      columns.push_back(static_cast<size_t>(found - cells.begin()));
+    }
+  });
+}
+
+}  // namespace
+
+void read_fields(const fs::path& file, const std::string& format,
+                 const std::vector<FieldName>& fields, const RowSink& row) {
   const MappedFile mapped = MappedFile::open(file);
   require_utf8(mapped.text(), file.string());
-  std::vector<std::string> documents;
-  size_t column = 0;
-  bool header = true;
-  read_table(mapped.text(), csv, file.string(), [&](const auto& fields, int64_t line) {
-    if (!header) return documents.push_back(fields[column]);
-    header = false;
-    column = static_cast<size_t>(std::find(fields.begin(), fields.end(), field) - fields.begin());
-    if (column == fields.size())
-      throw bad_input(fmt::format("there is no column \"{}\"", field), line_of(file.string(), line),
-                      suggest(field, fields));
-  });
-  return documents;
+  if (format == "jsonl") return read_objects(mapped.text(), file.string(), fields, row);
+  read_records(mapped.text(), format == "csv", file.string(), fields, row);
 }
 
 }  // namespace attar

@@ -27,15 +27,22 @@ void require_utf8(std::string_view text, const std::string& where);
 /// text).
 std::vector<std::string> split_documents(std::string_view text, const std::string& separator);
 
-/// The value of `field` in every line, which is a JSON object; empty lines go.
-std::vector<std::string> read_jsonl(const fs::path& file, const std::string& field);
+/// A field of rows; when not `required`, it may be absent from the header or from an object, and is
+/// the empty text then.
+struct FieldName {
+  std::string name;
+  bool required = true;
+  bool numbers = false;  // numbers of JSON objects are taken as they are written
+};
+/// Calls row(values, line) for every row of a JSONL, CSV or TSV file, with the values of `fields`
+/// in their order.
+void read_fields(const fs::path& file, const std::string& format,
+                 const std::vector<FieldName>& fields,
+                 const std::function<void(std::vector<std::string>&, int64_t line)>& row);
 
 /// Calls record(fields, line) for every record, the header included. CSV as RFC 4180 (quotes, line
 /// breaks in quotes); TSV has no quotes.
 void read_table(std::string_view text, bool csv, const std::string& where,
                 const std::function<void(const std::vector<std::string>&, int64_t line)>& record);
-
-/// The column `field` of a table whose first record names the columns.
-std::vector<std::string> read_column(const fs::path& file, bool csv, const std::string& field);
 
 }  // namespace attar

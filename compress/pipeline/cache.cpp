@@ -81,11 +81,14 @@ std::vector<fs::path> model_files(const fs::path& directory) {
   std::vector<fs::path> files;
   for (const auto& entry : fs::directory_iterator(directory))
     if (entry.is_regular_file() && is_model_file(entry.path())) files.push_back(entry.path());
+  // How a sentence embedder pools.
+  const fs::path pooling = directory / "1_Pooling" / "config.json";
+  if (fs::exists(pooling)) files.push_back(pooling);
   return sorted(std::move(files));
 }
 
 Json describe_data(const DataSpec& d) {
-  Json json = {{"format", d.format}, {"include", d.include},   {"field", d.field},
+  Json json = {{"format", d.format}, {"include", d.include},   {"field", d.field}, {"pair", d.pair},
                {"label", d.label},   {"messages", d.messages}, {"split", d.split}};
   if (d.samples) json["samples"] = *d.samples;
   if (d.length) json["length"] = *d.length;

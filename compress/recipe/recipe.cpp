@@ -114,6 +114,7 @@ class Reader {
     take(spec.format, own.format);
     take(spec.include, own.include);
     take(spec.field, own.field);
+    take(spec.pair, own.pair);
     take(spec.label, own.label);
     take(spec.messages, own.messages);
     take(spec.split, own.split);

@@ -19,6 +19,7 @@ struct DataSpec {
   std::string format;          // text | jsonl | csv | tsv | ids; empty = from the file's extension
   std::string include;         // for a directory: file-name globs, space separated ("*.h *.hpp")
   std::string field = "text";  // jsonl / csv / tsv: where the text is
+  std::string pair;            // where the second text of a pair is; empty = no pairs
   std::string label;           // where the label is (classification)
   std::string messages;        // jsonl: where the list of chat messages is
   std::string split;           // text: "" = one document a file, else the line that parts documents

@@ -13,7 +13,7 @@ namespace attar {
 
 /// One entry of `data:`; what is not given comes from the entry named by `from`.
 struct DataSection {
-  std::optional<std::string> from, path, format, include, field, label, messages, split;
+  std::optional<std::string> from, path, format, include, field, pair, label, messages, split;
   std::optional<int64_t> samples, length;
   std::optional<double> skip, take;
 
@@ -25,6 +25,7 @@ struct DataSection {
       one_of("text", "jsonl", "csv", "tsv", "ids"));
     v("include", include, "of a directory: file-name patterns, space separated (\"*.h *.hpp\")");
     v("field", field, "jsonl, csv, tsv: where the text is; default: text");
+    v("pair", pair, "jsonl, csv, tsv: where the second text of a pair is");
     v("label", label, "jsonl, csv, tsv: where the label is");
     v("messages", messages, "jsonl: where the list of chat messages is");
     v("split", split, "text: the line that parts documents; default: a file is one document");
