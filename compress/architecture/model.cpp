@@ -6,6 +6,7 @@
 #include <cmath>
 #include <map>
 
+#include "compress/architecture/sentence_modules.h"
 #include "compress/architecture/storage.h"
 #include "compress/base/error.h"
 
@@ -93,6 +94,7 @@ Model open_model(ModelDirectory directory) {
   if (renames(model.spec, *model.stored))
     model.stored = std::make_shared<PublishedNames>(model.spec, model.stored, model.path.string());
   fit_model_spec(model.spec, *model.stored);
+  read_sentence_modules(model.path, model.spec);
   model.notes = check_weights(model.spec, *model.stored, model.path.string());
   model.weights = logical_weights(model.spec, model.stored);
   return model;

@@ -6,8 +6,6 @@
 #include <cmath>
 #include <numeric>
 
-#include "compress/architecture/family.h"
-#include "compress/architecture/sentence_modules.h"
 #include "compress/base/error.h"
 #include "compress/base/progress.h"
 #include "compress/base/threads.h"
@@ -184,21 +182,18 @@ struct EncoderModel::State {
   std::optional<EncoderHead> head;
 };
 
-std::shared_ptr<const EncoderModel> EncoderModel::load(const ModelDirectory& directory,
+std::shared_ptr<const EncoderModel> EncoderModel::load(const Model& opened,
                                                        const RuntimeOptions& options) {
-  const std::string where = (directory.path / "config.json").string();
   auto state = std::make_shared<State>();
-  state->spec = read_model_spec(directory.config, where);
+  state->spec = opened.spec;
   state->options = options;
   const ModelSpec& spec = state->spec;
   if (spec.task == Task::causal_lm)
     throw bad_input(fmt::format("{} writes text; it is neither a classifier nor an embedder",
                                 spec.architecture),
-                    where, "see `attar generate`");
-  const WeightSource& weights = *directory.weights;
-  fit_model_spec(state->spec, weights);
-  read_sentence_modules(directory.path, state->spec);
-  for (const auto& note : check_weights(spec, weights, directory.path.string())) say(note);
+                    opened.path.string(), "see `attar generate`");
+  const WeightSource& weights = *opened.weights;
+  for (const auto& note : opened.notes) say(note);
   state->embedding.emplace(spec, weights);
   for (size_t i = 0; i < spec.blocks.size(); ++i)
     state->blocks.emplace_back(spec, static_cast<int64_t>(i), weights);

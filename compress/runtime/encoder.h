@@ -9,8 +9,7 @@
 #include <span>
 #include <vector>
 
-#include "compress/architecture/model_spec.h"
-#include "compress/formats/weights.h"
+#include "compress/architecture/model.h"
 #include "compress/runtime/model.h"
 
 namespace attar {
@@ -57,8 +56,8 @@ class EncoderHead {
 
 class EncoderModel {
  public:
-  /// Opens, checks and packs. bad_input for a causal model, and as RuntimeModel::load.
-  static std::shared_ptr<const EncoderModel> load(const ModelDirectory& directory,
+  /// Checks that values are finite and packs them. bad_input also for a model that writes text.
+  static std::shared_ptr<const EncoderModel> load(const Model& opened,
                                                   const RuntimeOptions& options = {});
 
   const ModelSpec& spec() const;

@@ -29,6 +29,9 @@ std::shared_ptr<const RuntimeModel> RuntimeModel::load(const Model& opened,
   state->spec = opened.spec;
   state->options = options;
   const ModelSpec& spec = state->spec;
+  if (spec.task != Task::causal_lm)
+    throw bad_input(fmt::format("{} is an encoder, which writes no text", spec.architecture),
+                    opened.path.string(), "see `attar classify` and `attar embed`");
   const WeightSource& weights = *opened.weights;
   for (const auto& note : opened.notes) say(note);
 

@@ -57,11 +57,11 @@ TEST(Encoder, GivesTheReferencesResults) {
 
 TEST(Encoder, PoolsAsTheDirectorySays) {
   const GoldenBatch batch("bert_embed");
-  auto directory = golden_model("bert_embed");
+  ModelDirectory directory = ModelDirectory::open(golden_path("bert_embed"));
   directory.path = fs::path(::testing::TempDir()) / "attar-cls-pooling";
   fs::create_directories(directory.path / "1_Pooling");
   std::ofstream(directory.path / "1_Pooling/config.json") << R"({"pooling_mode_cls_token": true})";
-  const auto vectors = EncoderModel::load(directory)->run(batch.texts);
+  const auto vectors = EncoderModel::load(open_model(directory))->run(batch.texts);
   EXPECT_LT(largest_difference(vectors, batch.file.at("pooled_cls").floats()), 1e-5);
   fs::remove_all(directory.path);
 }
@@ -136,8 +136,8 @@ class Renamed : public WeightSource {
 
 /// BERT's weights as a RoBERTa: positions two rows later, the pooler as the classifier's own layer.
 TEST(Encoder, RobertaIsBertWithItsPositionsShifted) {
-  const auto bert = golden_model("bert_cls");
-  auto roberta = bert;
+  const ModelDirectory bert = ModelDirectory::open(golden_path("bert_cls"));
+  ModelDirectory roberta = bert;
   roberta.config["architectures"] = {"RobertaForSequenceClassification"};
   roberta.config["max_position_embeddings"] = 50;
   roberta.config["pad_token_id"] = 1;
@@ -158,8 +158,8 @@ TEST(Encoder, RobertaIsBertWithItsPositionsShifted) {
   roberta.weights = weights;
   const GoldenBatch batch("bert_cls");
   ASSERT_EQ(std::count(batch.ids.begin(), batch.ids.begin() + 24, 1), 0);  // no padding inside
-  EXPECT_EQ(EncoderModel::load(roberta)->run(batch.texts),
-            EncoderModel::load(bert)->run(batch.texts));
+  EXPECT_EQ(EncoderModel::load(open_model(roberta))->run(batch.texts),
+            EncoderModel::load(open_model(bert))->run(batch.texts));
 }
 
 TEST(Encoder, RefusesWhatItCannotRead) {
