@@ -79,7 +79,7 @@ std::vector<std::string> contradictions(const ModelSpec& spec, const Listing& li
   if (layers > 0 && layers != static_cast<int64_t>(spec.blocks.size()))
     problems.push_back(fmt::format("num_hidden_layers is {}, but the weights have {} layers",
                                    spec.blocks.size(), layers));
-  compare(listing, "the number of labels (id2label)", std::ssize(spec.labels),
+  compare(listing, storage, "the number of labels (id2label)", std::ssize(spec.labels),
           spec.classifier.weight, 0, problems);
   const std::string_view head = "lm_head.weight";
   if (!spec.tied && spec.head.weight == head && find(listing, head) == nullptr)
