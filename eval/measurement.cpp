@@ -59,13 +59,21 @@ std::string output_of(std::vector<std::string> words) {
 
 Measurement measure_here(const std::filesystem::path& path, const SpeedOptions& options) {
   reset_peak_rss();
-  const auto model = RuntimeModel::load(open_model(path));
-  const Speed speed = measure_speed(model, options);
+  const Model opened = open_model(path);
   Measurement m;
+  m.method = "in the evaluating process: memory includes what it held before";
+  if (opened.spec.task != Task::causal_lm) {
+    const EncoderSpeed speed = measure_speed(*EncoderModel::load(opened), options);
+    m.prefill_tokens_per_s = speed.text_tokens_per_s.median;
+    m.batch_texts_per_s = speed.batch_tokens_per_s.median / static_cast<double>(speed.ids);
+    m.peak_rss_bytes = peak_rss_bytes();
+    return m;
+  }
+  const auto model = RuntimeModel::load(opened);
+  const Speed speed = measure_speed(model, options);
   m.prefill_tokens_per_s = speed.prefill_tokens_per_s.median;
   m.decode_tokens_per_s = speed.decode_tokens_per_s.median;
   m.peak_rss_bytes = peak_rss_bytes();
-  m.method = "in the evaluating process: memory includes what it held before";
   return m;
 }
 
@@ -80,7 +88,9 @@ Measurement measure_beside(const std::filesystem::path& program, const std::file
   Measurement m;
   try {
     m.prefill_tokens_per_s = json.at("prefill_tokens_per_s");
-    m.decode_tokens_per_s = json.at("decode_tokens_per_s");
+    if (const auto& decode = json.at("decode_tokens_per_s"); !decode.is_null())
+      m.decode_tokens_per_s = decode.get<double>();
+    if (json.contains("batch_texts_per_s")) m.batch_texts_per_s = json["batch_texts_per_s"];
     m.peak_rss_bytes = json.at("peak_rss_bytes");
   } catch (const nlohmann::json::exception& e) {
     throw failure(std::string("cannot read what `attar bench model` printed: ") + e.what(),
@@ -101,7 +111,7 @@ Measurement measure_model(const std::filesystem::path& path, int64_t max_positio
   Measurement m = std::filesystem::exists(program) ? measure_beside(program, path, options)
                                                    : measure_here(path, options);
   m.prompt = options.prompt;
-  m.generate = options.generate;
+  m.generate = m.decode_tokens_per_s ? options.generate : 0;
   m.repetitions = options.repetitions;
   m.threads = thread_count();
   m.kernel = kernel_name();

@@ -5,12 +5,15 @@
 #include <cstdint>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 
 namespace attar::eval {
 
 struct Measurement {
-  double prefill_tokens_per_s = 0, decode_tokens_per_s = 0;  // medians
+  double prefill_tokens_per_s = 0;            // medians
+  std::optional<double> decode_tokens_per_s;  // none of an encoder
+  std::optional<double> batch_texts_per_s;    // of an encoder, see EncoderSpeed
   uint64_t peak_rss_bytes = 0;
   int64_t prompt = 0, generate = 0, repetitions = 0;
   int threads = 0;

@@ -155,7 +155,8 @@ QuantPlan plan_modules(const ModelSpec& spec, const QuantizeOptions& options, DT
   std::vector<QuantModule> modules = all_linears(spec);
   std::vector<Names> names;
   for (const QuantModule& module : modules) names.push_back({module.name, module.stored});
-  const std::string head = spec.tied ? "lm_head" : spec.head.module();
+  const bool encoder = spec.task != Task::causal_lm;
+  const std::string head = spec.tied || encoder ? "lm_head" : spec.head.module();
   names.push_back(
       {head, head});  // so that `ignore: [lm_head]` is understood; only `lm_head:` quantizes it
 
@@ -163,6 +164,9 @@ QuantPlan plan_modules(const ModelSpec& spec, const QuantizeOptions& options, DT
   if (!options.targets.empty()) wanted = selected(options.targets, names, where);
   const std::vector<bool> ignored = selected(options.ignore, names, where);
   if (options.lm_head == "quantize") {
+    if (encoder)
+      throw bad_input(spec.architecture + " has no output head over a vocabulary", where,
+                      "leave lm_head: keep; a classifier's head is small and stays as it is");
     if (spec.tied)
       throw bad_input("the output head is tied to the embedding and cannot be quantized alone",
                       where, "leave lm_head: keep");

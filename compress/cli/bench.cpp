@@ -51,10 +51,50 @@ void bench_kernels(const KernelBenchmark& options, bool json) {
     say(fmt::format("{} threads, {}", thread_count(), kernel_name()));
 }
 
+void bench_encoder(const Model& opened, const SpeedOptions& options, const RuntimeOptions& runtime,
+                   bool json) {
+  const auto model = EncoderModel::load(opened, runtime);
+  const EncoderSpeed speed = measure_speed(*model, options);
+  const Rate &text = speed.text_tokens_per_s, &batch = speed.batch_tokens_per_s;
+  const double texts_per_s = batch.median / static_cast<double>(speed.ids);
+  if (json) {
+    const Json result = {
+        {"prefill_tokens_per_s", text.median},
+        {"decode_tokens_per_s", nullptr},  // an encoder writes nothing
+        {"batch_tokens_per_s", batch.median},
+        {"batch_texts_per_s", texts_per_s},
+        {"spread", std::max(text.spread, batch.spread)},
+        {"text_seconds", speed.text_seconds},
+        {"peak_rss_bytes", peak_rss_bytes()},
+        {"packed_bytes", model->bytes()},
+        {"prompt", options.prompt},
+        {"batch", EncoderSpeed::kBatch},
+        {"batch_ids", speed.ids},
+        {"repetitions", options.repetitions},
+        {"activations", runtime.activations == Activations::int8 ? "int8" : "exact"},
+        {"threads", thread_count()},
+        {"isa", kernel_name()},
+    };
+    fmt::print("{}\n", result.dump(2));
+    return;
+  }
+  fmt::print("a text of {:>6}  {:>10.1f} tokens/s  ± {:.1f} %  ({:.1f} ms)\n", options.prompt,
+             text.median, 50 * text.spread, 1e3 * speed.text_seconds);
+  fmt::print("{} texts of {:>4}  {:>10.1f} tokens/s  ± {:.1f} %  ({:.1f} texts/s)\n",
+             EncoderSpeed::kBatch, speed.ids, batch.median, 50 * batch.spread, texts_per_s);
+  fmt::print("packed weights   {:>10.1f} MB, peak memory {:.1f} MB\n",
+             1e-6 * static_cast<double>(model->bytes()),
+             1e-6 * static_cast<double>(peak_rss_bytes()));
+  say(fmt::format("{} threads, {}, median of {}", thread_count(), kernel_name(),
+                  options.repetitions));
+}
+
 void bench_model(const std::string& path, const SpeedOptions& options,
                  const RuntimeOptions& runtime, bool json) {
   reset_peak_rss();
-  const auto model = RuntimeModel::load(open_model(path), runtime);
+  const Model opened = open_model(path);
+  if (opened.spec.task != Task::causal_lm) return bench_encoder(opened, options, runtime, json);
+  const auto model = RuntimeModel::load(opened, runtime);
   const Speed speed = measure_speed(model, options);
   const Rate &prefill = speed.prefill_tokens_per_s, &decode = speed.decode_tokens_per_s;
   if (json) {

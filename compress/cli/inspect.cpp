@@ -63,6 +63,18 @@ Json text_at(const Json& json, const char* key) {
   return found != json.end() && found->is_string() ? *found : Json(nullptr);
 }
 
+const char* task_name(Task task) {
+  switch (task) {
+    case Task::causal_lm:
+      return "text generation";
+    case Task::classify:
+      return "classification";
+    case Task::embed:
+      return "embedding";
+  }
+  return "";
+}
+
 /// The dimensions of a model whose family is known; otherwise, or when the weights contradict
 /// config.json, `problem` says so: looking at a model that can't be run is what inspect is for.
 void add_architecture(const ModelDirectory& model, Json& json) {
@@ -79,9 +91,15 @@ void add_architecture(const ModelDirectory& model, Json& json) {
     json["ffn"] = spec.blocks.front().mlp.width;
     json["vocab"] = spec.vocab;
     json["max_positions"] = spec.max_positions;
-    json["tied_head"] = spec.tied;
-    const auto notes = open_model(model).notes;
-    if (!notes.empty()) json["notes"] = notes;
+    json["task"] = task_name(spec.task);
+    if (spec.task == Task::causal_lm) json["tied_head"] = spec.tied;
+    if (spec.task == Task::classify) json["labels"] = spec.labels;
+    const Model opened = open_model(model);
+    if (spec.task == Task::embed) {
+      json["pooling"] = opened.spec.pooling == Pooling::mean ? "mean" : "first token";
+      json["normalize"] = opened.spec.normalize;
+    }
+    if (!opened.notes.empty()) json["notes"] = opened.notes;
   } catch (const Error& error) {
     json["problem"] = fmt::format("{} ({})", error.what(), error.where());
   }

@@ -28,6 +28,28 @@ Rate rate_of(std::vector<double> samples) {
   return rate;
 }
 
+/// Fixed pseudo-random ids.
+std::vector<int32_t> random_ids(int64_t count, int64_t vocab) {
+  Random random(0);
+  std::vector<int32_t> ids;
+  for (int64_t i = 0; i < count; ++i)
+    ids.push_back(static_cast<int32_t>(random.below(static_cast<uint64_t>(vocab))));
+  return ids;
+}
+
+/// Ids a second over the repetitions, after one that is not counted.
+template <class Work>
+Rate rate_over(int repetitions, int64_t ids, const Work& work) {
+  std::vector<double> samples;
+  for (int repetition = 0; repetition <= repetitions; ++repetition) {
+    check_interrupted();
+    const auto start = Clock::now();
+    work();
+    if (repetition > 0) samples.push_back(static_cast<double>(ids) / seconds_since(start));
+  }
+  return rate_of(std::move(samples));
+}
+
 }  // namespace
 
 Speed measure_speed(const std::shared_ptr<const RuntimeModel>& model, const SpeedOptions& options) {
@@ -38,10 +60,7 @@ Speed measure_speed(const std::shared_ptr<const RuntimeModel>& model, const Spee
     throw bad_input(fmt::format("{} + {} positions are more than the model's maximum of {}",
                                 options.prompt, options.generate, spec.max_positions),
                     "speed measurement", "measure with a shorter prompt or fewer new tokens");
-  Random random(0);
-  std::vector<int32_t> ids;
-  for (int64_t i = 0; i < options.prompt + options.generate; ++i)
-    ids.push_back(static_cast<int32_t>(random.below(static_cast<uint64_t>(spec.vocab))));
+  const std::vector<int32_t> ids = random_ids(options.prompt + options.generate, spec.vocab);
   const auto prompt = std::span(ids).first(static_cast<size_t>(options.prompt));
 
   std::vector<double> prefill, decode;
@@ -61,6 +80,32 @@ Speed measure_speed(const std::shared_ptr<const RuntimeModel>& model, const Spee
   Speed speed{rate_of(prefill), rate_of(decode), 0};
   speed.first_token_seconds =
       static_cast<double>(options.prompt) / speed.prefill_tokens_per_s.median;
+  return speed;
+}
+
+EncoderSpeed measure_speed(const EncoderModel& model, const SpeedOptions& options) {
+  const ModelSpec& spec = model.spec();
+  if (options.prompt < 1 || options.repetitions < 1)
+    throw bad_input("prompt and repetitions must be at least 1", "speed measurement");
+  if (options.prompt > spec.max_positions)
+    throw bad_input(fmt::format("{} ids are more than the model's {} positions", options.prompt,
+                                spec.max_positions),
+                    "speed measurement", "measure with a shorter prompt");
+  EncoderSpeed speed;
+  speed.ids = std::min(EncoderSpeed::kIds, spec.max_positions);
+  const int64_t in_batch = EncoderSpeed::kBatch * speed.ids;
+  const std::vector<int32_t> ids = random_ids(std::max(options.prompt, in_batch), spec.vocab);
+  const TextIds text{std::span(ids).first(static_cast<size_t>(options.prompt)), {}};
+  std::vector<TextIds> batch;
+  for (int64_t i = 0; i < EncoderSpeed::kBatch; ++i)
+    batch.push_back(
+        {std::span(ids).subspan(static_cast<size_t>(i * speed.ids), static_cast<size_t>(speed.ids)),
+         {}});
+  speed.text_tokens_per_s = rate_over(options.repetitions, options.prompt, [&] {
+    model.run({&text, 1});
+  });
+  speed.batch_tokens_per_s = rate_over(options.repetitions, in_batch, [&] { model.run(batch); });
+  speed.text_seconds = static_cast<double>(options.prompt) / speed.text_tokens_per_s.median;
   return speed;
 }
 

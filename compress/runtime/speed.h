@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "compress/runtime/encoder.h"
 #include "compress/runtime/model.h"
 
 namespace attar {
@@ -30,5 +31,17 @@ struct Speed {
 /// Fixed pseudo-random ids (time does not depend on them), wall time. bad_input when prompt +
 /// generate exceeds the model's positions or a number is not positive.
 Speed measure_speed(const std::shared_ptr<const RuntimeModel>& model, const SpeedOptions& options);
+
+/// What an encoder reads a second: one text of `prompt` ids, and batches of `batch` texts of `ids`
+/// ids each, which is what short questions are like.
+struct EncoderSpeed {
+  static constexpr int64_t kBatch = 32, kIds = 16;
+  Rate text_tokens_per_s, batch_tokens_per_s;
+  double text_seconds = 0;  // median, of the one text
+  int64_t ids = 0;          // of a text in a batch
+};
+
+/// The same for an encoder; `generate` has no meaning there.
+EncoderSpeed measure_speed(const EncoderModel& model, const SpeedOptions& options);
 
 }  // namespace attar

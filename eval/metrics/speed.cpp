@@ -1,4 +1,5 @@
-// Prefill and decode at batch 1, on the kernels that a deployed model runs on.
+// Prefill and decode at batch 1 (of an encoder: one long text, and batches of short ones), on the
+// kernels that a deployed model runs on.
 #include "eval/metrics/metrics.h"
 
 namespace attar::eval {
@@ -6,19 +7,20 @@ namespace {
 
 void measure(const MetricInput& input, std::vector<EvaluationRow>& rows) {
   const Measurement& m = *input.measurement;
-  const auto add = [&](const char* name, double value) {
+  const auto add = [&](const char* name, double value, const char* unit = "tokens/s") {
     EvaluationRow row;
     row.model = input.model;
     row.metric = name;
     row.value = value;
-    row.unit = "tokens/s";
+    row.unit = unit;
     row.n = m.repetitions;
     row.higher_is_better = true;
     row.details = describe(m);
     rows.push_back(std::move(row));
   };
   add("prefill_tokens_per_s", m.prefill_tokens_per_s);
-  add("decode_tokens_per_s", m.decode_tokens_per_s);
+  if (m.decode_tokens_per_s) add("decode_tokens_per_s", *m.decode_tokens_per_s);
+  if (m.batch_texts_per_s) add("batch_texts_per_s", *m.batch_texts_per_s, "texts/s");
 }
 
 }  // namespace
@@ -29,7 +31,7 @@ Metric speed_metric() {
           "tokens/s",
           true,
           Needs::measurement,
-          {"prefill_tokens_per_s", "decode_tokens_per_s"},
+          {"prefill_tokens_per_s", "decode_tokens_per_s", "batch_texts_per_s"},
           measure};
 }
 
