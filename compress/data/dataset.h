@@ -26,14 +26,23 @@ struct DataFacts {
   std::string sha256;          // of the ids used
 };
 
-/// Equally long windows of ids: ids[w · window + i].
+/// Equally long windows of ids, ids[w · window + i], or (`starts` not empty) texts of any length,
+/// one after the other: text w has the ids [starts[w], starts[w + 1]), at most `window`.
 struct TokenWindows {
   int64_t window = 0;
   std::vector<int32_t> ids;
+  std::vector<int64_t> starts;
+  std::vector<int32_t> types;  // of texts, where a second text of pairs has its own; like ids
   DataFacts facts;
-  int64_t count() const { return window ? static_cast<int64_t>(ids.size()) / window : 0; }
+  int64_t count() const {
+    if (!starts.empty()) return static_cast<int64_t>(starts.size()) - 1;
+    return window ? static_cast<int64_t>(ids.size()) / window : 0;
+  }
+  int64_t start(int64_t w) const {
+    return starts.empty() ? w * window : starts[static_cast<size_t>(w)];
+  }
   std::span<const int32_t> at(int64_t w) const {
-    return {ids.data() + w * window, static_cast<size_t>(window)};
+    return {ids.data() + start(w), static_cast<size_t>(start(w + 1) - start(w))};
   }
 };
 
@@ -45,6 +54,13 @@ struct TokenWindows {
 /// for ids outside [0, vocab).
 TokenWindows evaluation_windows(const DataSpec& data, const Tokenizer* tokenizer, int64_t window,
                                 int64_t vocab, uint64_t seed);
+
+/// What an encoder is calibrated with: single texts as it reads them ([CLS] text [SEP]), never
+/// joined. Rows of JSONL, CSV and TSV (with `data.pair`: pairs), documents of a parted text, lines
+/// of any other. A text longer than `longest` ids is bad_input naming it; `data.length` cuts texts,
+/// and facts.dropped_tokens counts what went. `samples` draws that many texts with `seed`.
+TokenWindows text_windows(const DataSpec& data, const Tokenizer& tokenizer, int64_t longest,
+                          int64_t vocab, uint64_t seed);
 
 /// Training windows of `window` + 1 ids (inputs and next ids): every document with the tokenizer's
 /// template and an end token, packed one after the other. `format: ids` [N, T] is used as it stands

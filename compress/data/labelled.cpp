@@ -49,11 +49,16 @@ std::vector<LabelledText> load_labelled(const DataSpec& data, bool needs_label, 
   const Range range = selected_range(data, std::ssize(rows), "rows");
   rows.erase(rows.begin() + range.end, rows.end());
   rows.erase(rows.begin(), rows.begin() + range.begin);
-  if (!data.samples || *data.samples >= std::ssize(rows)) return rows;
+  return draw_rows(std::move(rows), data.samples, seed);
+}
+
+std::vector<LabelledText> draw_rows(std::vector<LabelledText> rows,
+                                    const std::optional<int64_t>& samples, uint64_t seed) {
+  if (!samples || *samples >= std::ssize(rows)) return rows;
   std::vector<size_t> order(rows.size());
   std::iota(order.begin(), order.end(), size_t{0});
   Random(seed).shuffle(order);
-  order.resize(static_cast<size_t>(*data.samples));
+  order.resize(static_cast<size_t>(*samples));
   std::sort(order.begin(), order.end());
   std::vector<LabelledText> drawn;
   for (const size_t i : order) drawn.push_back(std::move(rows[i]));

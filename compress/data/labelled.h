@@ -24,6 +24,10 @@ struct LabelledText {
 /// line), invalid UTF-8.
 std::vector<LabelledText> load_labelled(const DataSpec& data, bool needs_label, uint64_t seed);
 
+/// At most `samples` of the rows, drawn with `seed` and kept in order.
+std::vector<LabelledText> draw_rows(std::vector<LabelledText> rows,
+                                    const std::optional<int64_t>& samples, uint64_t seed);
+
 /// The index of each row's label among `labels`: by name, or, where no name fits any row and all
 /// are whole numbers, by number; `by_number` says which. bad_input naming the first row whose label
 /// is none, and for names that stand twice.

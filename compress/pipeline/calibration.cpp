@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "compress/architecture/sentence_modules.h"
 #include "compress/tokenizer/tokenizer.h"
 
 namespace attar {
@@ -16,7 +17,11 @@ TokenWindows calibration_windows(const StageContext& context, const std::string&
   const bool ids =
       data.format == "ids" || (data.format.empty() && data.path.extension() == ".safetensors");
   const auto tokenizer = ids ? nullptr : Tokenizer::load(context.input);
-  if (!ids && !data.samples) data.samples = kCalibrationWindows;
+  const bool encoder = spec.task != Task::causal_lm;
+  if (!ids && !data.samples) data.samples = encoder ? kCalibrationTexts : kCalibrationWindows;
+  if (!ids && encoder)
+    return text_windows(data, *tokenizer, longest_text(context.input, spec), spec.vocab,
+                        context.seed);
   return evaluation_windows(data, tokenizer.get(), calibration_window(data, spec.max_positions),
                             spec.vocab, context.seed);
 }

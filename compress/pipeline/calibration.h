@@ -15,8 +15,11 @@ int64_t calibration_window(const DataSpec& data, int64_t max_positions);
 /// How many windows the entry gives at most when it doesn't say.
 inline constexpr int64_t kCalibrationWindows = 128;
 
+/// How many single texts an encoder is calibrated with when the entry doesn't say.
+inline constexpr int64_t kCalibrationTexts = 1024;
+
 /// The windows of data entry `name` for the stage's input model, tokenized with its tokenizer
-/// unless they are ids.
+/// unless they are ids; for an encoder single texts (text_windows).
 TokenWindows calibration_windows(const StageContext& context, const std::string& name,
                                  const ModelSpec& spec);
 
