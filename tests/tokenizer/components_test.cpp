@@ -154,6 +154,32 @@ TEST(PostProcessors, SurroundASequence) {
               ElementsAre(5, 6, 7, 8));
 }
 
+TEST(PostProcessors, PutTwoSequencesTogetherWithTheirTypes) {
+  const auto run = [](const char* definition) {
+    const json parsed = json::parse(definition);
+    const std::vector<int32_t> first = {7, 8}, second = {9};
+    TypedIds out;
+    EXPECT_TRUE(make_post_processor({parsed, "post_processor"})->assemble(first, &second, out));
+    return out;
+  };
+  const auto bert = run(R"({"type": "BertProcessing", "sep": ["[SEP]", 2], "cls": ["[CLS]", 1]})");
+  EXPECT_THAT(bert.ids, ElementsAre(1, 7, 8, 2, 9, 2));
+  EXPECT_THAT(bert.types, ElementsAre(0, 0, 0, 0, 1, 1));
+  const auto roberta = run(R"({"type": "Sequence", "processors": [
+      {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true},
+      {"type": "RobertaProcessing", "sep": ["</s>", 2], "cls": ["<s>", 0],
+       "trim_offsets": true, "add_prefix_space": true}]})");
+  EXPECT_THAT(roberta.ids, ElementsAre(0, 7, 8, 2, 2, 9, 2));
+  EXPECT_THAT(roberta.types, ElementsAre(0, 0, 0, 0, 0, 0, 0));
+  const auto templated = run(R"({"type": "TemplateProcessing",
+      "single": [{"Sequence": {"id": "A", "type_id": 0}}],
+      "pair": [{"SpecialToken": {"id": "X", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 3}},
+               {"Sequence": {"id": "A", "type_id": 1}}],
+      "special_tokens": {"X": {"id": "X", "ids": [5], "tokens": ["x"]}}})");
+  EXPECT_THAT(templated.ids, ElementsAre(5, 9, 7, 8));
+  EXPECT_THAT(templated.types, ElementsAre(0, 3, 1, 1));
+}
+
 TEST(Components, UnknownOnesAreRefusedByName) {
   const auto message = [](const char* definition) -> std::string {
     try {
