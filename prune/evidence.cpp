@@ -38,11 +38,12 @@ BlockEvidence pass_watched(HiddenStream& stream, const Block& block, int64_t ind
     gram.resize(static_cast<size_t>(linear.in * linear.in));
     accumulate_gram(x, rows, linear.in, gram.data());
   };
-  const int64_t size = stream.window_length() * spec.hidden;
   for (int64_t window = 0; window < stream.windows(); ++window) {
-    const std::vector<float> before(stream.window(window), stream.window(window) + size);
+    const int64_t length = stream.window_length(window);
+    const std::vector<float> before(stream.window(window),
+                                    stream.window(window) + length * spec.hidden);
     stream.pass_window(block, index, window, observe);
-    evidence.block.add(before.data(), stream.window(window), stream.window_length(), spec.hidden);
+    evidence.block.add(before.data(), stream.window(window), length, spec.hidden);
   }
   for (const auto& [tensor, statistics] : evidence.inputs)
     require_finite_statistics(tensor, statistics);

@@ -142,7 +142,7 @@ class PruneRun {
     const auto groups = shrinking_groups();
     std::optional<HiddenStream> stream;
     if (watches() && !groups.empty())
-      stream.emplace(spec_, *model_.weights, windows_.ids, windows_.window);
+      stream.emplace(calibration_stream(spec_, *model_.weights, windows_, windows_.count()));
     Progress progress("prune", static_cast<int64_t>(spec_.blocks.size()), "blocks");
     for (int64_t index = 0; index < static_cast<int64_t>(spec_.blocks.size()); ++index) {
       progress.update(index);
@@ -229,7 +229,7 @@ class PruneRun {
   void choose_layers() {
     const auto layers = static_cast<int64_t>(spec_.blocks.size());
     std::vector<double> influence(static_cast<size_t>(layers));
-    HiddenStream stream(spec_, *model_.weights, windows_.ids, windows_.window);
+    HiddenStream stream = calibration_stream(spec_, *model_.weights, windows_, windows_.count());
     Progress progress("prune", layers, "blocks");
     for (int64_t index = 0; index < layers; ++index) {
       progress.update(index);
@@ -315,7 +315,6 @@ class PruneRun {
   /// The source with zeros where something was taken out must give the same logits.
   Check check_masked(const Model& written) const {
     const int64_t count = std::min(kCheckWindows, windows_.count());
-    const auto ids = std::span(windows_.ids).first(static_cast<size_t>(count * windows_.window));
     std::map<std::string, std::vector<float>> stored;  // refitted weights as their type rounds them
     for (const auto& [name, values] : refitted_) {
       const DType dtype = dense(name).dtype;
@@ -327,25 +326,22 @@ class PruneRun {
       if (!units.group.norm.empty())
         for (float& weight : stored.at(units.group.norm)) weight /= norm_factor(units);
     const auto masked = masked_weights(*model_.weights, spec_, plan_, stored);
-    const auto logits = [&](const ModelSpec& spec, const WeightSource& weights) {
-      HiddenStream stream(spec, weights, ids, windows_.window);
-      for (size_t i = 0; i < spec.blocks.size(); ++i)
-        stream.pass(Block(spec, static_cast<int64_t>(i), weights), static_cast<int64_t>(i));
-      std::vector<float> values(ids.size() * static_cast<size_t>(spec.vocab));
-      OutputHead(spec, weights)
-          .logits(stream.hidden().data(), static_cast<int64_t>(ids.size()), values.data());
-      return values;
-    };
-    const auto expected = logits(masked_spec(), *masked),
-               found = logits(written.spec, *written.weights);
+    // A layer whose output projections are zero adds nothing; but after a post norm its input
+    // would still be normed once more, so there the layers that went are passed by.
+    const bool post_norm = spec_.blocks.front().residual == Residual::post_norm;
+    const auto expected = streamed_results(masked_spec(), *masked, windows_, count,
+                                           post_norm ? plan_.layers : std::vector<int64_t>{});
+    const auto found = streamed_results(written.spec, *written.weights, windows_, count);
     float worst = 0;
     for (size_t i = 0; i < expected.size(); ++i) {
       const float difference = std::abs(expected[i] - found[i]);
       if (!(difference <= worst)) worst = difference;  // NaN too
     }
     return {"equals the masked source", worst <= 1e-4f,
-            fmt::format("largest logit difference {:.2g} on {} windows of {} ids", worst, count,
-                        windows_.window)};
+            fmt::format("largest {} difference {:.2g} on {} {} of {}{} ids",
+                        spec_.task == Task::embed ? "vector" : "logit", worst, count,
+                        windows_.starts.empty() ? "windows" : "texts",
+                        windows_.starts.empty() ? "" : "at most ", windows_.window)};
   }
 
   StageContext& context_;

@@ -14,6 +14,7 @@
 #include "compress/pipeline/calibration.h"
 #include "compress/runtime/hidden_stream.h"
 #include "quantize/emit.h"
+#include "quantize/encoder_probe.h"
 #include "quantize/estimate.h"
 #include "quantize/modules.h"
 #include "quantize/options.h"
@@ -83,6 +84,8 @@ class QuantizeRun {
     auto& checks = context_.report.checks;
     checks.push_back(check_emitted(model_, tensors, plan_.modules, checkpoint, directory));
     if (windows_.window == 0) return;
+    if (spec_.task != Task::causal_lm)
+      return checks.push_back(probe_encoder(model_, directory, windows_, options_.max_kl));
     const int64_t count = std::min(kProbeWindows, windows_.count());
     checks.push_back(
         probe_emitted(model_, directory,
@@ -158,11 +161,11 @@ class QuantizeRun {
     if (auto saved = checkpoint.saved()) {
       block = saved->block;
       if (exact)
-        exact_ = std::make_unique<HiddenStream>(spec_, std::move(saved->exact), windows_.window);
-      stream_ = std::make_unique<HiddenStream>(spec_, std::move(saved->hidden), windows_.window);
+        exact_ = std::make_unique<HiddenStream>(spec_, std::move(saved->exact), all_starts());
+      stream_ = std::make_unique<HiddenStream>(spec_, std::move(saved->hidden), all_starts());
     } else {
-      stream_ =
-          std::make_unique<HiddenStream>(spec_, *model_.weights, windows_.ids, windows_.window);
+      stream_ = std::make_unique<HiddenStream>(
+          calibration_stream(spec_, *model_.weights, windows_, windows_.count()));
       if (exact) exact_ = std::make_unique<HiddenStream>(*stream_);
     }
     const auto blocks = static_cast<int64_t>(spec_.blocks.size());
@@ -175,6 +178,12 @@ class QuantizeRun {
 
   void save(QuantizeCheckpoint& checkpoint, int64_t block) const {
     checkpoint.save({block, stream_->hidden(), exact_ ? exact_->hidden() : std::vector<float>{}});
+  }
+
+  std::vector<int64_t> all_starts() const {
+    std::vector<int64_t> starts;
+    for (int64_t w = 0; w <= windows_.count(); ++w) starts.push_back(windows_.start(w));
+    return starts;
   }
 
   static std::map<std::string, Weight> as_weights(const QuantizedModules& part) {

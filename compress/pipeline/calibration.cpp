@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "compress/architecture/sentence_modules.h"
+#include "compress/runtime/encoder.h"
 #include "compress/tokenizer/tokenizer.h"
 
 namespace attar {
@@ -26,10 +27,43 @@ TokenWindows calibration_windows(const StageContext& context, const std::string&
                             spec.vocab, context.seed);
 }
 
+HiddenStream calibration_stream(const ModelSpec& spec, const WeightSource& weights,
+                                const TokenWindows& windows, int64_t count) {
+  const auto size = static_cast<size_t>(windows.start(count));
+  const auto ids = std::span(windows.ids).first(size);
+  if (windows.starts.empty() && spec.task == Task::causal_lm)
+    return HiddenStream(spec, weights, ids, windows.window);
+  std::vector<int64_t> starts;
+  for (int64_t w = 0; w <= count; ++w) starts.push_back(windows.start(w));
+  const auto types = std::span(windows.types).first(windows.types.empty() ? 0 : size);
+  return HiddenStream(spec, weights, ids, types, std::move(starts));
+}
+
+std::vector<float> streamed_results(const ModelSpec& spec, const WeightSource& weights,
+                                    const TokenWindows& windows, int64_t count,
+                                    const std::vector<int64_t>& blocks) {
+  HiddenStream stream = calibration_stream(spec, weights, windows, count);
+  for (int64_t block = 0; block < std::ssize(spec.blocks); ++block)
+    if (blocks.empty() || std::find(blocks.begin(), blocks.end(), block) != blocks.end())
+      stream.pass(Block(spec, block, weights), block);
+  std::vector<float> results;
+  if (spec.task == Task::causal_lm) {
+    results.resize(static_cast<size_t>(stream.rows() * spec.vocab));
+    OutputHead(spec, weights).logits(stream.hidden().data(), stream.rows(), results.data());
+    return results;
+  }
+  const EncoderHead head(spec, weights);
+  std::vector<int64_t> lengths;
+  for (int64_t w = 0; w < count; ++w) lengths.push_back(stream.window_length(w));
+  results.resize(static_cast<size_t>(count * head.width()));
+  head.apply(stream.hidden().data(), lengths, Activations::exact, results.data());
+  return results;
+}
+
 nlohmann::ordered_json calibration_facts(const TokenWindows& windows) {
   return {{"source", windows.facts.source},
-          {"windows", windows.count()},
-          {"window", windows.window},
+          {windows.starts.empty() ? "windows" : "texts", windows.count()},
+          {windows.starts.empty() ? "window" : "longest_text", windows.window},
           {"tokens", windows.ids.size()},
           {"dropped_tokens", windows.facts.dropped_tokens},
           {"bos_added", windows.facts.bos_added},

@@ -3,9 +3,11 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "compress/architecture/model_spec.h"
 #include "compress/pipeline/stage.h"
+#include "compress/runtime/hidden_stream.h"
 
 namespace attar {
 
@@ -22,6 +24,17 @@ inline constexpr int64_t kCalibrationTexts = 1024;
 /// unless they are ids; for an encoder single texts (text_windows).
 TokenWindows calibration_windows(const StageContext& context, const std::string& name,
                                  const ModelSpec& spec);
+
+/// The first `count` of the windows before a model's first block. `spec` must outlive the stream.
+HiddenStream calibration_stream(const ModelSpec& spec, const WeightSource& weights,
+                                const TokenWindows& windows, int64_t count);
+
+/// What a model gives for the first `count` windows, a block at a time: logits of every position,
+/// [positions, vocab]; of an encoder a result a text (see EncoderHead). With `blocks`, only those
+/// blocks are passed.
+std::vector<float> streamed_results(const ModelSpec& spec, const WeightSource& weights,
+                                    const TokenWindows& windows, int64_t count,
+                                    const std::vector<int64_t>& blocks = {});
 
 /// What a report says about them.
 nlohmann::ordered_json calibration_facts(const TokenWindows& windows);

@@ -4,6 +4,7 @@
 
 #include "compress/base/error.h"
 #include "compress/base/process.h"
+#include "compress/runtime/encoder.h"
 #include "compress/runtime/linears.h"
 #include "compress/runtime/load.h"
 #include "compress/runtime/norm.h"
@@ -11,17 +12,17 @@
 namespace attar {
 namespace {
 
-void require_window(const ModelSpec& spec, int64_t window) {
-  if (window > spec.max_positions)
-    throw bad_input(fmt::format("windows of {} ids are longer than the model's maximum of {}",
-                                window, spec.max_positions),
-                    {}, "give the data entry a smaller length");
+void require_windows(const ModelSpec& spec, const std::vector<int64_t>& starts) {
+  for (size_t w = 0; w + 1 < starts.size(); ++w)
+    if (const int64_t length = starts[w + 1] - starts[w]; length > spec.max_positions)
+      throw bad_input(fmt::format("windows of {} ids are longer than the model's maximum of {}",
+                                  length, spec.max_positions),
+                      {}, "give the data entry a smaller length");
 }
 
 /// What the first block reads of windows of ids, [count, hidden].
 std::vector<float> embed(const ModelSpec& spec, const WeightSource& weights,
-                         std::span<const int32_t> ids, int64_t window) {
-  require_window(spec, window);
+                         std::span<const int32_t> ids, const std::vector<int64_t>& starts) {
   const Weight weight = weights.load(spec.embedding);
   require_matrix(spec.embedding, weight, spec.vocab, spec.hidden);
   const auto* dense = std::get_if<DenseTensor>(&weight);
@@ -42,27 +43,52 @@ std::vector<float> embed(const ModelSpec& spec, const WeightSource& weights,
       for (float& value : row) value *= spec.embedding_scale;
   }
   const DenseTensor positions = load_positions(spec, weights);
-  for (int64_t first = 0; first < std::ssize(ids); first += window)
-    add_positions(spec, positions, 0, std::min(window, std::ssize(ids) - first),
-                  hidden.data() + first * spec.hidden);
+  for (size_t w = 0; w + 1 < starts.size(); ++w)
+    add_positions(spec, positions, 0, starts[w + 1] - starts[w],
+                  hidden.data() + starts[w] * spec.hidden);
   return hidden;
+}
+
+std::vector<int64_t> equal_starts(int64_t ids, int64_t window) {
+  std::vector<int64_t> starts;
+  for (int64_t start = 0; start <= ids; start += window) starts.push_back(start);
+  return starts;
 }
 
 }  // namespace
 
 HiddenStream::HiddenStream(const ModelSpec& spec, const WeightSource& weights,
                            std::span<const int32_t> ids, int64_t window)
-    : spec_(&spec), window_(window), hidden_(embed(spec, weights, ids, window)) {
+    : HiddenStream(spec, weights, ids, {}, equal_starts(std::ssize(ids), window)) {}
+
+HiddenStream::HiddenStream(const ModelSpec& spec, const WeightSource& weights,
+                           std::span<const int32_t> ids, std::span<const int32_t> types,
+                           std::vector<int64_t> starts)
+    : spec_(&spec), starts_(std::move(starts)) {
   open_ropes();
+  if (spec.task == Task::causal_lm) {
+    hidden_ = embed(spec, weights, ids, starts_);
+    return;
+  }
+  hidden_.resize(ids.size() * static_cast<size_t>(spec.hidden));
+  std::vector<TextIds> texts;
+  for (int64_t w = 0; w < windows(); ++w) {
+    const auto first = static_cast<size_t>(starts_[static_cast<size_t>(w)]);
+    const auto count = static_cast<size_t>(window_length(w));
+    texts.push_back({ids.subspan(first, count), {}});
+    if (!types.empty()) texts.back().types = types.subspan(first, count);
+  }
+  TextEmbedding(spec, weights).apply(texts, hidden_.data());
 }
 
-HiddenStream::HiddenStream(const ModelSpec& spec, std::vector<float> hidden, int64_t window)
-    : spec_(&spec), window_(window), hidden_(std::move(hidden)) {
+HiddenStream::HiddenStream(const ModelSpec& spec, std::vector<float> hidden,
+                           std::vector<int64_t> starts)
+    : spec_(&spec), starts_(std::move(starts)), hidden_(std::move(hidden)) {
   open_ropes();
 }
 
 void HiddenStream::open_ropes() {
-  require_window(*spec_, window_);
+  require_windows(*spec_, starts_);
   for (const RopeSpec& rope : spec_->ropes)
     ropes_.push_back(std::make_shared<RopeTable>(rope, spec_->max_positions));
 }
@@ -79,16 +105,17 @@ void HiddenStream::pass(const Block& block, int64_t index) {
 void HiddenStream::pass_window(const Block& block, int64_t index, int64_t window_index,
                                const LinearObserver& observer) {
   check_interrupted();
-  block.forward(hidden_.data() + window_index * window_ * spec_->hidden, window_, nullptr,
-                rope(index), Activations::exact, observer);
+  block.forward(hidden_.data() + starts_[static_cast<size_t>(window_index)] * spec_->hidden,
+                window_length(window_index), nullptr, rope(index), Activations::exact, observer);
 }
 
 std::vector<float> HiddenStream::watch(const Block& block, int64_t index, int64_t window_index,
                                        const LinearObserver& observer) const {
   check_interrupted();
   const float* from = window(window_index);
-  std::vector<float> hidden(from, from + window_ * spec_->hidden);
-  block.forward(hidden.data(), window_, nullptr, rope(index), Activations::exact, observer);
+  const int64_t length = window_length(window_index);
+  std::vector<float> hidden(from, from + length * spec_->hidden);
+  block.forward(hidden.data(), length, nullptr, rope(index), Activations::exact, observer);
   return hidden;
 }
 

@@ -20,18 +20,26 @@ class HiddenStream {
   /// window longer than the model's maximum positions. `spec` must outlive the stream.
   HiddenStream(const ModelSpec& spec, const WeightSource& weights, std::span<const int32_t> ids,
                int64_t window);
-  /// Goes on from hidden states [windows · window, hidden] that an earlier stream had before a
-  /// block.
-  HiddenStream(const ModelSpec& spec, std::vector<float> hidden, int64_t window);
+  /// Embeds texts of any length, as an encoder reads them: window w has the ids [starts[w],
+  /// starts[w + 1]). `types` is as long as `ids`, or empty: all 0.
+  HiddenStream(const ModelSpec& spec, const WeightSource& weights, std::span<const int32_t> ids,
+               std::span<const int32_t> types, std::vector<int64_t> starts);
+  /// Goes on from hidden states [starts.back(), hidden] that an earlier stream had before a block.
+  HiddenStream(const ModelSpec& spec, std::vector<float> hidden, std::vector<int64_t> starts);
 
-  int64_t windows() const {
-    return static_cast<int64_t>(hidden_.size()) / (window_ * spec_->hidden);
+  int64_t windows() const { return static_cast<int64_t>(starts_.size()) - 1; }
+  int64_t window_length(int64_t index) const { return rows(index, 1); }
+  /// Positions of `count` windows from `first` on; of all of them.
+  int64_t rows(int64_t first, int64_t count) const {
+    return starts_[static_cast<size_t>(first + count)] - starts_[static_cast<size_t>(first)];
   }
-  int64_t window_length() const { return window_; }
+  int64_t rows() const { return starts_.back(); }
+  /// Where each window begins, and the end.
+  const std::vector<int64_t>& starts() const { return starts_; }
   const std::vector<float>& hidden() const { return hidden_; }
-  /// [window, hidden]
+  /// [window_length, hidden]
   const float* window(int64_t index) const {
-    return hidden_.data() + index * window_ * spec_->hidden;
+    return hidden_.data() + starts_[static_cast<size_t>(index)] * spec_->hidden;
   }
 
   /// Takes every window through the block (the spec's index-th), which replaces its hidden states.
@@ -39,15 +47,15 @@ class HiddenStream {
   /// The same for one window, watched.
   void pass_window(const Block& block, int64_t index, int64_t window,
                    const LinearObserver& observer = {});
-  /// Takes a copy of one window through the block and returns it, [window, hidden]; the stream
-  /// stays.
+  /// Takes a copy of one window through the block and returns it, [window_length, hidden]; the
+  /// stream stays.
   std::vector<float> watch(const Block& block, int64_t index, int64_t window,
                            const LinearObserver& observer = {}) const;
 
  private:
   const ModelSpec* spec_;
-  int64_t window_;
-  std::vector<float> hidden_;
+  std::vector<int64_t> starts_;  // of the windows, and the end
+  std::vector<float> hidden_;    // [rows, hidden]
   std::vector<std::shared_ptr<const RopeTable>> ropes_;
 
   void open_ropes();
