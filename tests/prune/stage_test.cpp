@@ -53,9 +53,10 @@ TEST_F(PruneStage, EveryCriterionGivesWhatTheMaskedSourceComputes) {
 }
 
 TEST_F(PruneStage, EveryFamilyKeepsItsWiring) {
-  for (const std::string name : {"llama_gqa", "llama_llama3rope", "llama_tied", "mistral_swa",
-                                 "qwen2", "qwen3", "smollm3_nope", "gemma2", "gemma3_text",
-                                 "phi3_default", "phi3_longrope", "gpt2", "gpt_neox"}) {
+  for (const std::string name :
+       {"llama_gqa", "llama_llama3rope", "llama_tied", "mistral_swa", "qwen2", "qwen3",
+        "smollm3_nope", "gemma2", "gemma3_text", "phi3_default", "phi3_longrope", "gpt2",
+        "gpt_neox", "bert_cls", "bert_embed", "distilbert_cls"}) {
     if (!has_fixture(name)) GTEST_SKIP() << "no reference model " << name;
     const fs::path model = golden_model(name);
     const bool spanning = name.starts_with("gpt");  // whose config.json can't say fewer heads

@@ -52,15 +52,15 @@ struct StageRun {
 };
 
 /// `options` is the stage's YAML map without braces, "method: rtn, group_size: 16". Throws what the
-/// stage throws; mistakes in the options are thrown as from validation. With `scratch`, that
-/// directory is used for resume.
-inline StageRun run_stage(const StageType& type, const fs::path& model, const fs::path& ids,
+/// stage throws; mistakes in the options are thrown as from validation. `data` (ids, or a text) is
+/// called calibration. With `scratch`, that directory is used for resume.
+inline StageRun run_stage(const StageType& type, const fs::path& model, const fs::path& data,
                           const std::string& options, const fs::path& scratch = {}) {
   StageRun result;
   result.home = std::make_unique<TemporaryDirectory>();
   const fs::path home = result.home->path();
   std::string yaml = "attar: 1\nname: test\nseed: 7\noutput: out\nmodel: " + model.string() + "\n";
-  if (!ids.empty()) yaml += "data:\n  calibration: {path: " + ids.string() + ", format: ids}\n";
+  if (!data.empty()) yaml += "data:\n  calibration: {path: " + data.string() + "}\n";
   yaml += "stages:\n  - {name: it, type: " + std::string(type.name) + ", " + options + "}\n";
   Problems problems;
   const Recipe recipe = parse_recipe(yaml, "recipe.yaml", home, {}, std::nullopt, problems);
