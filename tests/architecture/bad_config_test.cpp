@@ -92,6 +92,64 @@ TEST(BadConfig, RotaryEmbedding) {
           {"rope_parameters.original_max_position_embeddings"});
 }
 
+/// Reads, counts, rotates and writes; an Error is a fine end, anything else is not.
+void survive(const ordered_json& config, const std::string& what) {
+  try {
+    const ModelSpec spec = read_model_spec(config, "config.json");
+    EXPECT_GT(spec.parameters(), 0) << what;
+    for (const RopeSpec& rope : spec.ropes) (void)rope.frequencies(rope.original_max_positions + 1);
+    ordered_json written = config;
+    write_model_spec(spec, written);
+    EXPECT_EQ(read_model_spec(written, "config.json").parameters(), spec.parameters()) << what;
+  } catch (const Error&) {
+  } catch (const std::exception& error) {
+    ADD_FAILURE() << what << ": " << error.what();
+  }
+}
+
+TEST(BadConfig, EveryDamagedKeyOfEveryFamilyEndsInAnError) {
+  const std::vector<ordered_json> values = {nullptr,
+                                            true,
+                                            -1,
+                                            0,
+                                            1,
+                                            1e300,
+                                            "x",
+                                            ordered_json::array(),
+                                            ordered_json::object(),
+                                            {1, 2},
+                                            {"x"},
+                                            int64_t{1} << 40,
+                                            0.3,
+                                            1e-300};
+  for (const char* model : {"qwen3_5_text", "qwen3_next", "gemma2", "gemma3_text", "phi3_longrope",
+                            "gpt2", "gpt_neox", "smollm3_nope"}) {
+    if (!has_fixture(model)) GTEST_SKIP() << "no reference model " << model;
+    for (const char* file : {"config.json", "config.legacy.json"}) {
+      if (!fs::exists(fixture(model) / file)) continue;
+      const ordered_json whole = golden_config(model, file);
+      for (const auto& [key, old] : whole.items()) {
+        std::vector<ordered_json> changed;
+        for (const auto& value : values) changed.push_back(value);
+        if (old.is_object())
+          for (const auto& [inner, unused] : old.items())
+            for (const auto& value : values) {
+              changed.push_back(old);
+              changed.back()[inner] = value;
+            }
+        for (const auto& value : changed) {
+          ordered_json config = whole;
+          config[key] = value;
+          survive(config, std::string(model) + " " + key + ": " + value.dump());
+        }
+        ordered_json config = whole;
+        config.erase(key);
+        survive(config, std::string(model) + " without " + key);
+      }
+    }
+  }
+}
+
 TEST(BadConfig, LinearScalingIsReadInTheOldStyle) {
   auto config = golden_config("llama_gqa", "config.legacy.json");
   config["rope_scaling"] = {{"type", "linear"}, {"factor", 2.0}};

@@ -73,6 +73,17 @@ TEST_F(PruneStage, EveryFamilyKeepsItsWiring) {
   }
 }
 
+/// Norms over heads and neurons are of fewer values afterwards.
+TEST_F(PruneStage, NormsOverWhatIsPrunedGiveWhatTheyGave) {
+  const fs::path model = fs::path(ATTAR_SOURCE_DIR) / "../shared/models/bitstories-3M-hf";
+  if (!fs::exists(model)) GTEST_SKIP() << model << " is not there";
+  const StageRun result =
+      run_stage(prune_stage(), model, ids_,
+                "keep: {ffn: 0.5, heads: 0.5}, multiple_of: 8, data: calibration");
+  EXPECT_TRUE(all_passed(result.report)) << result.report.checks.back().detail;
+  EXPECT_EQ(spec_of(result.model).blocks[0].mlp.width, 128);
+}
+
 TEST_F(PruneStage, DepthDropsTheLayersOfLeastInfluence) {
   const StageRun result = run(
       "method: depth, keep: {layers: 0.5}, protect_first: 0, protect_last: 0, data: calibration");
