@@ -150,6 +150,18 @@ TEST(BadConfig, EveryDamagedKeyOfEveryFamilyEndsInAnError) {
   }
 }
 
+TEST(BadConfig, MistakesNameTheKeysOfTheFile) {
+  ATTAR_NEEDS_FIXTURE("gpt2");
+  refused("gpt2", {{"n_embd", "64"}}, {"here/config.json: n_embd", "a positive whole number"});
+  refused("gpt2", {{"n_inner", 0}}, {"here/config.json: n_inner"});
+  refused("gpt2", {{"activation_function", "mish"}},
+          {"here/config.json: activation_function", "unknown activation \"mish\""});
+  ATTAR_NEEDS_FIXTURE("gemma2");
+  refused("gemma2", {{"hidden_activation", "mish"}}, {"here/config.json: hidden_activation"});
+  refused("gemma2", {{"use_bidirectional_attention", true}}, {"use_bidirectional_attention"});
+  refused("gemma2", {{"attn_logit_softcapping", -1}}, {"attn_logit_softcapping"});
+}
+
 TEST(BadConfig, LinearScalingIsReadInTheOldStyle) {
   auto config = golden_config("llama_gqa", "config.legacy.json");
   config["rope_scaling"] = {{"type", "linear"}, {"factor", 2.0}};

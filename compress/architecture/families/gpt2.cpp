@@ -17,19 +17,20 @@ LinearSpec linear(const std::string& module, int64_t out, int64_t in) {
 }
 
 /// The keys that decoders share, under the names that read_decoder() knows.
-nlohmann::ordered_json common_keys(const nlohmann::ordered_json& json) {
+nlohmann::ordered_json common_keys(const nlohmann::ordered_json& json, const std::string& where) {
   nlohmann::ordered_json config = with_defaults(json, {{"vocab_size", 50257},
                                                        {"n_embd", 768},
                                                        {"n_layer", 12},
                                                        {"n_head", 12},
-                                                       {"n_positions", 1024},
-                                                       {"activation_function", "gelu_new"}});
+                                                       {"n_positions", 1024}});
+  const ConfigReader own(config, where);  // so that mistakes name the key that the file has
+  for (const char* key : {"n_embd", "n_layer", "n_head", "n_positions", "n_inner"})
+    own.optional_size(key);
   for (const auto& [from, to] : {std::pair("n_embd", "hidden_size"),
                                  {"n_layer", "num_hidden_layers"},
                                  {"n_head", "num_attention_heads"},
                                  {"n_positions", "max_position_embeddings"},
-                                 {"n_inner", "intermediate_size"},
-                                 {"activation_function", "hidden_act"}})
+                                 {"n_inner", "intermediate_size"}})
     config[to] = config.contains(from) ? config[from] : nullptr;
   config.erase("head_dim");  // follows from the width, whatever the file says
   config.erase("num_key_value_heads");
@@ -59,9 +60,11 @@ BlockSpec build_block(const DecoderFields& d, int64_t index, float eps, bool sca
 }
 
 ModelSpec read(const nlohmann::ordered_json& json, const std::string& where) {
-  const auto keys = common_keys(json);
+  const auto keys = common_keys(json, where);
   const ConfigReader config(keys, where);
-  const DecoderFields d = read_decoder(config, "gpt2", {.tied = true});
+  const DecoderFields d = read_decoder(
+      config, "gpt2",
+      {.tied = true, .activation_key = "activation_function", .activation = "gelu_new"});
   for (const char* key : {"add_cross_attention", "scale_attn_by_inverse_layer_idx"})
     if (config.flag(key, false)) throw config.error(key, "is not supported");
   const auto eps =
