@@ -83,10 +83,6 @@ NormSpec rms(const DecoderFields& d, const std::string& module) {
   return {NormKind::rms, d.norm_eps, module + ".weight", {}, d.norm_offset};
 }
 
-LinearSpec linear(const std::string& module, int64_t out, int64_t in, bool bias) {
-  return {module + ".weight", bias ? module + ".bias" : std::string(), out, in};
-}
-
 BlockSpec build_block(const DecoderFields& d, size_t index) {
   const std::string prefix = fmt::format("model.layers.{}.", index);
   const std::string attention = prefix + "self_attn.", mlp = prefix + "mlp.";
@@ -105,10 +101,10 @@ BlockSpec build_block(const DecoderFields& d, size_t index) {
   a.heads = d.heads;
   a.kv_heads = d.kv_heads;
   a.head_dim = d.head_dim;
-  a.q = linear(attention + "q_proj", d.heads * d.head_dim, d.hidden, d.qkv_bias);
-  a.k = linear(attention + "k_proj", d.kv_heads * d.head_dim, d.hidden, d.qkv_bias);
-  a.v = linear(attention + "v_proj", d.kv_heads * d.head_dim, d.hidden, d.qkv_bias);
-  a.o = linear(attention + "o_proj", d.hidden, d.heads * d.head_dim, d.output_bias);
+  a.q = linear_spec(attention + "q_proj", d.heads * d.head_dim, d.hidden, d.qkv_bias);
+  a.k = linear_spec(attention + "k_proj", d.kv_heads * d.head_dim, d.hidden, d.qkv_bias);
+  a.v = linear_spec(attention + "v_proj", d.kv_heads * d.head_dim, d.hidden, d.qkv_bias);
+  a.o = linear_spec(attention + "o_proj", d.hidden, d.heads * d.head_dim, d.output_bias);
   a.scale = d.attention_scale > 0
                 ? d.attention_scale
                 : static_cast<float>(1.0 / std::sqrt(static_cast<double>(d.head_dim)));
@@ -124,15 +120,23 @@ BlockSpec build_block(const DecoderFields& d, size_t index) {
     a.o_norm = rms(d, attention + "attn_sub_norm");
     block.mlp.down_norm = rms(d, mlp + "ffn_sub_norm");
   }
-  block.mlp.gate = linear(mlp + "gate_proj", d.ffn, d.hidden, d.mlp_bias);
-  block.mlp.up = linear(mlp + "up_proj", d.ffn, d.hidden, d.mlp_bias);
-  block.mlp.down = linear(mlp + "down_proj", d.hidden, d.ffn, d.mlp_bias);
+  block.mlp.gate = linear_spec(mlp + "gate_proj", d.ffn, d.hidden, d.mlp_bias);
+  block.mlp.up = linear_spec(mlp + "up_proj", d.ffn, d.hidden, d.mlp_bias);
+  block.mlp.down = linear_spec(mlp + "down_proj", d.hidden, d.ffn, d.mlp_bias);
   block.mlp.activation = d.activation;
   block.mlp.width = d.ffn;
   return block;
 }
 
 }  // namespace
+
+LinearSpec linear_spec(const std::string& module, int64_t out, int64_t in, bool bias) {
+  return {module + ".weight", bias ? module + ".bias" : std::string(), out, in};
+}
+
+NormSpec layer_norm_spec(const std::string& module, float eps) {
+  return {NormKind::layer, eps, module + ".weight", module + ".bias", 0};
+}
 
 DecoderFields read_decoder(const ConfigReader& config, std::string family,
                            const DecoderDefaults& defaults) {
@@ -222,7 +226,7 @@ ModelSpec build_decoder(const DecoderFields& d) {
   for (int64_t i = 0; i < d.layers; ++i)
     spec.blocks.push_back(build_block(d, static_cast<size_t>(i)));
   spec.final_norm = rms(d, "model.norm");
-  spec.head = linear("lm_head", d.vocab, d.hidden, false);
+  spec.head = linear_spec("lm_head", d.vocab, d.hidden, false);
   if (d.tied) spec.head.weight = spec.embedding;
   return spec;
 }

@@ -75,6 +75,11 @@ std::optional<int64_t> read_switched_window(const ConfigReader& config);
 /// The windows of Qwen's layers: `layer_types`, or all from `max_window_layers` on.
 std::vector<int64_t> read_late_windows(const ConfigReader& config, int64_t layers);
 
+/// The layer `module`, with a bias or without.
+LinearSpec linear_spec(const std::string& module, int64_t out, int64_t in, bool bias);
+/// The LayerNorm `module`, with a bias.
+NormSpec layer_norm_spec(const std::string& module, float eps);
+
 /// A spec with everything but tensors and blocks.
 ModelSpec begin_decoder(const DecoderFields& decoder);
 /// A spec with Llama's wiring and names.

@@ -33,15 +33,11 @@ void check_limit(const ConfigReader& config, const char* key, int64_t value, int
     throw config.error(key, fmt::format("{} is {}; the limit is {}", key, value, limit));
 }
 
-LinearSpec linear(const std::string& module, int64_t out, int64_t in) {
-  return {module + ".weight", {}, out, in};
-}
-
 MlpSpec build_mlp(const std::string& prefix, int64_t width, const DecoderFields& d) {
   MlpSpec mlp;
-  mlp.gate = linear(prefix + "gate_proj", width, d.hidden);
-  mlp.up = linear(prefix + "up_proj", width, d.hidden);
-  mlp.down = linear(prefix + "down_proj", d.hidden, width);
+  mlp.gate = linear_spec(prefix + "gate_proj", width, d.hidden, false);
+  mlp.up = linear_spec(prefix + "up_proj", width, d.hidden, false);
+  mlp.down = linear_spec(prefix + "down_proj", d.hidden, width, false);
   mlp.activation = d.activation;
   mlp.width = width;
   return mlp;
@@ -51,13 +47,13 @@ DeltaNetSpec build_delta_net(const std::string& prefix, const HybridFields& h) {
   const int64_t hidden = h.decoder.hidden;
   const int64_t keys = h.key_heads * h.key_dim, values = h.value_heads * h.value_dim;
   DeltaNetSpec d;
-  d.q = linear(prefix + "in_proj_q", keys, hidden);
-  d.k = linear(prefix + "in_proj_k", keys, hidden);
-  d.v = linear(prefix + "in_proj_v", values, hidden);
-  d.z = linear(prefix + "in_proj_z", values, hidden);
-  d.b = linear(prefix + "in_proj_b", h.value_heads, hidden);
-  d.a = linear(prefix + "in_proj_a", h.value_heads, hidden);
-  d.out = linear(prefix + "out_proj", hidden, values);
+  d.q = linear_spec(prefix + "in_proj_q", keys, hidden, false);
+  d.k = linear_spec(prefix + "in_proj_k", keys, hidden, false);
+  d.v = linear_spec(prefix + "in_proj_v", values, hidden, false);
+  d.z = linear_spec(prefix + "in_proj_z", values, hidden, false);
+  d.b = linear_spec(prefix + "in_proj_b", h.value_heads, hidden, false);
+  d.a = linear_spec(prefix + "in_proj_a", h.value_heads, hidden, false);
+  d.out = linear_spec(prefix + "out_proj", hidden, values, false);
   d.conv = prefix + "conv1d.weight";
   d.a_log = prefix + "A_log";
   d.dt_bias = prefix + "dt_bias";
@@ -86,13 +82,13 @@ StoredTensor build_stored(const std::string& prefix, const FusedRows& fused,
 MoeSpec build_moe(const std::string& prefix, const HybridFields& h) {
   const DecoderFields& d = h.decoder;
   MoeSpec moe;
-  moe.router = linear(prefix + "gate", h.experts, d.hidden);
+  moe.router = linear_spec(prefix + "gate", h.experts, d.hidden, false);
   for (int64_t e = 0; e < h.experts; ++e)
     moe.experts.push_back(build_mlp(fmt::format("{}experts.{}.", prefix, e), h.expert_width, d));
   moe.top_k = h.top_k;
   moe.renormalize = h.renormalize;
   moe.shared = build_mlp(prefix + "shared_expert.", h.shared_width, d);
-  moe.shared_gate = linear(prefix + "shared_expert_gate", 1, d.hidden);
+  moe.shared_gate = linear_spec(prefix + "shared_expert_gate", 1, d.hidden, false);
   return moe;
 }
 

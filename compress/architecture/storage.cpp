@@ -50,6 +50,15 @@ void transpose_run(const std::byte* whole, int64_t in, int64_t total, int64_t fr
   });
 }
 
+/// The other way: rows of [out, in] into columns to … of [in, total].
+void place_columns(const std::byte* part, int64_t in, int64_t total, int64_t to, int64_t count,
+                   size_t size, std::byte* whole) {
+  for (int64_t o = 0; o < count; ++o)
+    for (int64_t i = 0; i < in; ++i)
+      std::memcpy(whole + static_cast<size_t>(i * total + to + o) * size,
+                  part + static_cast<size_t>(o * in + i) * size, size);
+}
+
 DenseTensor cut_columns(const DenseTensor& whole, const Storage::Place& place) {
   const int64_t in = whole.shape[0], total = whole.shape[1];
   const size_t size = dtype_size(whole.dtype);
@@ -275,18 +284,18 @@ struct StoredWriter::State {
     const auto in = static_cast<int64_t>(row_bytes / size);
     Assembly& assembly = open[whole.name];
     assembly.bytes.resize(static_cast<size_t>(total) * row_bytes);
-    const bool turned = whole.transposed && plan.shape.size() == 2;
-    place->for_runs([&](int64_t from, int64_t to, int64_t count) {
-      if (!turned)
-        return std::memcpy(assembly.bytes.data() + static_cast<size_t>(to) * row_bytes,
-                           bytes.data() + static_cast<size_t>(from) * row_bytes,
-                           static_cast<size_t>(count) * row_bytes),
-               void();
-      for (int64_t o = 0; o < count; ++o)
-        for (int64_t i = 0; i < in; ++i)
-          std::memcpy(assembly.bytes.data() + static_cast<size_t>(i * total + to + o) * size,
-                      bytes.data() + static_cast<size_t>((from + o) * in + i) * size, size);
-    });
+    std::byte* to = assembly.bytes.data();
+    if (whole.transposed && plan.shape.size() == 2)
+      place->for_runs([&](int64_t from, int64_t row, int64_t count) {
+        place_columns(bytes.data() + static_cast<size_t>(from) * row_bytes, in, total, row, count,
+                      size, to);
+      });
+    else
+      place->for_runs([&](int64_t from, int64_t row, int64_t count) {
+        std::memcpy(to + static_cast<size_t>(row) * row_bytes,
+                    bytes.data() + static_cast<size_t>(from) * row_bytes,
+                    static_cast<size_t>(count) * row_bytes);
+      });
     added(whole, assembly,
           [&] { writer->write(whole.name, std::span<const std::byte>(assembly.bytes)); });
   }

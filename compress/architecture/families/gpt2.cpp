@@ -8,14 +8,6 @@
 namespace attar {
 namespace {
 
-NormSpec layer_norm(const std::string& module, float eps) {
-  return {NormKind::layer, eps, module + ".weight", module + ".bias", 0};
-}
-
-LinearSpec linear(const std::string& module, int64_t out, int64_t in) {
-  return {module + ".weight", module + ".bias", out, in};
-}
-
 /// The keys that decoders share, under the names that read_decoder() knows.
 nlohmann::ordered_json common_keys(const nlohmann::ordered_json& json, const std::string& where) {
   nlohmann::ordered_json config = with_defaults(json, {{"vocab_size", 50257},
@@ -42,18 +34,18 @@ nlohmann::ordered_json common_keys(const nlohmann::ordered_json& json, const std
 BlockSpec build_block(const DecoderFields& d, int64_t index, float eps, bool scales) {
   const std::string prefix = fmt::format("transformer.h.{}.", index);
   BlockSpec block;
-  block.attention_norm = layer_norm(prefix + "ln_1", eps);
-  block.mlp_norm = layer_norm(prefix + "ln_2", eps);
+  block.attention_norm = layer_norm_spec(prefix + "ln_1", eps);
+  block.mlp_norm = layer_norm_spec(prefix + "ln_2", eps);
   AttentionSpec& a = block.attention;
   a.heads = a.kv_heads = d.heads;
   a.head_dim = d.head_dim;
-  a.q = linear(prefix + "attn.q_proj", d.hidden, d.hidden);
-  a.k = linear(prefix + "attn.k_proj", d.hidden, d.hidden);
-  a.v = linear(prefix + "attn.v_proj", d.hidden, d.hidden);
-  a.o = linear(prefix + "attn.c_proj", d.hidden, d.hidden);
+  a.q = linear_spec(prefix + "attn.q_proj", d.hidden, d.hidden, true);
+  a.k = linear_spec(prefix + "attn.k_proj", d.hidden, d.hidden, true);
+  a.v = linear_spec(prefix + "attn.v_proj", d.hidden, d.hidden, true);
+  a.o = linear_spec(prefix + "attn.c_proj", d.hidden, d.hidden, true);
   a.scale = scales ? static_cast<float>(1 / std::sqrt(static_cast<double>(d.head_dim))) : 1.0f;
-  block.mlp.up = linear(prefix + "mlp.c_fc", d.ffn, d.hidden);
-  block.mlp.down = linear(prefix + "mlp.c_proj", d.hidden, d.ffn);
+  block.mlp.up = linear_spec(prefix + "mlp.c_fc", d.ffn, d.hidden, true);
+  block.mlp.down = linear_spec(prefix + "mlp.c_proj", d.hidden, d.ffn, true);
   block.mlp.activation = d.activation;
   block.mlp.width = d.ffn;
   return block;
@@ -83,7 +75,7 @@ ModelSpec read(const nlohmann::ordered_json& json, const std::string& where) {
     for (const LinearSpec* alone : {&a.o, &block.mlp.up, &block.mlp.down})
       store_fused(spec, alone->module(), {alone}, 1, true);
   }
-  spec.final_norm = layer_norm("transformer.ln_f", eps);
+  spec.final_norm = layer_norm_spec("transformer.ln_f", eps);
   spec.head = {d.tied ? spec.embedding : "lm_head.weight", {}, d.vocab, d.hidden};
   return spec;
 }

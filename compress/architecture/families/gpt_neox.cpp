@@ -8,14 +8,6 @@
 namespace attar {
 namespace {
 
-NormSpec layer_norm(const std::string& module, float eps) {
-  return {NormKind::layer, eps, module + ".weight", module + ".bias", 0};
-}
-
-LinearSpec linear(const std::string& module, int64_t out, int64_t in, bool bias) {
-  return {module + ".weight", bias ? module + ".bias" : std::string(), out, in};
-}
-
 /// Names of the old keys as all decoders have them.
 nlohmann::ordered_json common_keys(const nlohmann::ordered_json& json) {
   nlohmann::ordered_json config = with_defaults(json, {{"hidden_act", "gelu"},
@@ -34,19 +26,19 @@ BlockSpec build_block(const DecoderFields& d, int64_t index, float eps, bool par
   const std::string prefix = fmt::format("gpt_neox.layers.{}.", index);
   BlockSpec block;
   block.residual = parallel ? Residual::parallel : Residual::pre_norm;
-  block.attention_norm = layer_norm(prefix + "input_layernorm", eps);
-  block.mlp_norm = layer_norm(prefix + "post_attention_layernorm", eps);
+  block.attention_norm = layer_norm_spec(prefix + "input_layernorm", eps);
+  block.mlp_norm = layer_norm_spec(prefix + "post_attention_layernorm", eps);
   AttentionSpec& a = block.attention;
   a.heads = a.kv_heads = d.heads;
   a.head_dim = d.head_dim;
-  a.q = linear(prefix + "attention.q_proj", d.hidden, d.hidden, d.qkv_bias);
-  a.k = linear(prefix + "attention.k_proj", d.hidden, d.hidden, d.qkv_bias);
-  a.v = linear(prefix + "attention.v_proj", d.hidden, d.hidden, d.qkv_bias);
-  a.o = linear(prefix + "attention.dense", d.hidden, d.hidden, d.output_bias);
+  a.q = linear_spec(prefix + "attention.q_proj", d.hidden, d.hidden, d.qkv_bias);
+  a.k = linear_spec(prefix + "attention.k_proj", d.hidden, d.hidden, d.qkv_bias);
+  a.v = linear_spec(prefix + "attention.v_proj", d.hidden, d.hidden, d.qkv_bias);
+  a.o = linear_spec(prefix + "attention.dense", d.hidden, d.hidden, d.output_bias);
   a.scale = static_cast<float>(1 / std::sqrt(static_cast<double>(d.head_dim)));
   a.rope = 0;
-  block.mlp.up = linear(prefix + "mlp.dense_h_to_4h", d.ffn, d.hidden, true);
-  block.mlp.down = linear(prefix + "mlp.dense_4h_to_h", d.hidden, d.ffn, true);
+  block.mlp.up = linear_spec(prefix + "mlp.dense_h_to_4h", d.ffn, d.hidden, true);
+  block.mlp.down = linear_spec(prefix + "mlp.dense_4h_to_h", d.hidden, d.ffn, true);
   block.mlp.activation = d.activation;
   block.mlp.width = d.ffn;
   return block;
@@ -70,7 +62,7 @@ ModelSpec read(const nlohmann::ordered_json& json, const std::string& where) {
     store_fused(spec, fmt::format("gpt_neox.layers.{}.attention.query_key_value", i),
                 {&a.q, &a.k, &a.v}, d.heads);
   }
-  spec.final_norm = layer_norm("gpt_neox.final_layer_norm", eps);
+  spec.final_norm = layer_norm_spec("gpt_neox.final_layer_norm", eps);
   spec.head = {d.tied ? spec.embedding : "embed_out.weight", {}, d.vocab, d.hidden};
   return spec;
 }
