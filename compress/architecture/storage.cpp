@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <cstring>
+#include <mutex>
 #include <optional>
 
 #include "compress/base/error.h"
@@ -127,22 +128,45 @@ class LogicalWeights : public WeightSource {
   Weight load(std::string_view name) const override {
     const auto* place = storage_.find(name);
     if (place == nullptr) return stored_->load(name);
-    const Weight weight = stored_->load(place->whole->name);
+    if (const auto opened = opened_codes(*place)) return cut_codes(*opened, *place);
+    Weight weight = stored_->load(place->whole->name);
     if (const auto* dense = std::get_if<DenseTensor>(&weight)) {
       require_rows(*place, dense->shape.empty()         ? 0
                            : transposed(*place, *dense) ? dense->shape.back()
                                                         : dense->shape.front());
       return transposed(*place, *dense) ? cut_columns(*dense, *place) : cut_rows(*dense, *place);
     }
-    const auto& whole = std::get<QuantizedMatrix>(weight);
-    require_rows(*place, whole.rows);
-    QuantizedMatrix part = empty_like(whole, place->whole->units * place->rows);
-    place->for_runs(
+    const auto whole =
+        std::make_shared<const QuantizedMatrix>(std::move(std::get<QuantizedMatrix>(weight)));
+    require_rows(*place, whole->rows);
+    keep_codes(*place, whole);
+    return cut_codes(*whole, *place);
+  }
+
+ private:
+  static QuantizedMatrix cut_codes(const QuantizedMatrix& whole, const Storage::Place& place) {
+    QuantizedMatrix part = empty_like(whole, place.whole->units * place.rows);
+    place.for_runs(
         [&](int64_t to, int64_t from, int64_t count) { copy_rows(whole, from, part, to, count); });
     return part;
   }
 
- private:
+  // Unpacking is slow, and parts are mostly asked for one after the other: the last whole stays
+  // until its last part was taken.
+  std::shared_ptr<const QuantizedMatrix> opened_codes(const Storage::Place& place) const {
+    const std::lock_guard lock(mutex_);
+    if (opened_of_ != place.whole) return nullptr;
+    const bool last = place.first + place.rows == place.unit_rows;
+    if (last) opened_of_ = nullptr;
+    return last ? std::move(opened_) : opened_;
+  }
+  void keep_codes(const Storage::Place& place, std::shared_ptr<const QuantizedMatrix> whole) const {
+    if (place.first + place.rows == place.unit_rows) return;
+    const std::lock_guard lock(mutex_);
+    opened_of_ = place.whole;
+    opened_ = std::move(whole);
+  }
+
   static bool transposed(const Storage::Place& place, const DenseTensor& dense) {
     return place.whole->transposed && dense.shape.size() == 2;
   }
@@ -157,6 +181,9 @@ class LogicalWeights : public WeightSource {
   Storage storage_;
   std::shared_ptr<const WeightSource> stored_;
   std::vector<WeightInfo> list_;
+  mutable std::mutex mutex_;
+  mutable const StoredTensor* opened_of_ = nullptr;
+  mutable std::shared_ptr<const QuantizedMatrix> opened_;
 };
 
 }  // namespace

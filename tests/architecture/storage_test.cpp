@@ -122,6 +122,11 @@ TEST(Storage, TakesRowsOfQuantizedMatricesWithTheirScalesAndZeros) {
       expected.insert(expected.end(), values.begin() + row * 4, values.begin() + (row + 1) * 4);
     EXPECT_EQ(dequantize(part), expected);
     EXPECT_EQ(part.zeros.size(), part.scales.size());
+    // In any order and again.
+    const auto v = weights->floats("v.weight"), q = weights->floats("q.weight");
+    EXPECT_EQ(weights->floats("v.weight"), v);
+    EXPECT_EQ(weights->floats("q.weight"), q);
+    EXPECT_EQ(weights->floats("k.weight"), expected);
   }
 }
 
