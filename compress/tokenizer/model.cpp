@@ -52,6 +52,14 @@ void TokenModel::add_token(std::string_view token, int64_t id, const ModelSource
 }
 
 void TokenModel::read_vocabulary(const ModelSource& source) {
+  if (source.lists) {
+    const auto& tokens = source.lists->tokens;
+    vocabulary_.reserve(tokens.size());
+    for (size_t id = 0; id < tokens.size(); ++id)
+      if (!tokens[id].empty()) add_token(tokens[id], static_cast<int64_t>(id), source);
+    return;
+  }
+  vocabulary_.reserve(source.text.size() / 64);  // about what a file of this size has
   JsonCursor cursor = source.cursor(source.vocabulary);
   cursor.object([&](std::string_view token) {
     // integer() leaves the token's text alone: only string() reuses it.

@@ -15,13 +15,35 @@
 
 namespace attar {
 
-/// What a model is made from: its small fields, and where its large lists stand in the text.
+/// What a token is for, numbered as SentencePiece and GGUF number them.
+enum class TokenKind : uint8_t { normal = 1, unknown, control, user_defined, unused, byte };
+
+/// The large lists of a vocabulary that is not written as tokenizer.json; ids are indices.
+struct VocabularyLists {
+  std::vector<std::string> tokens;  // an empty one: no token has this id
+  std::vector<TokenKind> kinds;     // one a token; empty: all normal
+  std::vector<float> scores;        // one a token; of a BPE without merges: the highest joins first
+  std::vector<std::string> merges;  // "left right", the first joins first
+
+  bool is(int64_t id, TokenKind kind) const {
+    return kinds.empty() ? kind == TokenKind::normal : kinds[static_cast<size_t>(id)] == kind;
+  }
+  /// Whether the token may stand for a stretch of text.
+  bool spells(int64_t id) const {
+    return is(id, TokenKind::normal) || is(id, TokenKind::user_defined) ||
+           is(id, TokenKind::unused);
+  }
+};
+
+/// What a model is made from: its small fields, and where its large lists stand, in the text of a
+/// tokenizer.json or in `lists`.
 struct ModelSource {
   Fields& fields;
   std::string_view text;
   const std::string& file;
   size_t vocabulary;  // byte at which the value of "vocab" begins
   size_t merges;      // of "merges"; 0 when there is none
+  const VocabularyLists* lists = nullptr;
 
   JsonCursor cursor(size_t at) const { return {text, file, at}; }
 };
@@ -36,7 +58,7 @@ class TokenModel {
   virtual std::string fingerprint() const = 0;
 
  protected:
-  /// {"token": id, …}; bad_input for tokens or ids that appear twice.
+  /// {"token": id, …} or the lists; bad_input for tokens or ids that appear twice.
   void read_vocabulary(const ModelSource& source);
   void add_token(std::string_view token, int64_t id, const ModelSource& source);
   /// The ids of <0x00> … <0xFF>, -1 where there is none.

@@ -1,60 +1,21 @@
-// Byte pair encoding (Sennrich et al. 2016, section 3.2): the pair of neighbours with the lowest
-// rank is merged, the leftmost first, until no pair has a rank. With a priority queue over a linked
-// list a word of n characters takes O(n log n).
+// BPE (Sennrich et al. 2016, section 3.2): join the pair of neighbours with the lowest rank until
+// none has one; of several equal pairs the leftmost. With a priority queue over a linked list a
+// word of n characters takes O(n log n).
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <bit>
-#include <cstring>
+#include <map>
 
 #include "compress/base/error.h"
+#include "compress/tokenizer/bpe_merges.h"
 #include "compress/tokenizer/model.h"
 #include "compress/tokenizer/unicode.h"
+#include "compress/tokenizer/word_cache.h"
 
 namespace attar {
 namespace {
 
 constexpr std::string_view kBlock = "\xE2\x96\x81";  // ▁, a space in SentencePiece's vocabularies
-
-struct Merge {
-  uint32_t rank;
-  int32_t id;
-};
-
-/// (left, right) -> merge; open addressing, at most half full.
-class MergeTable {
- public:
-  explicit MergeTable(size_t count)
-      : slots_(std::bit_ceil(std::max<size_t>(2 * count, 16))), mask_(slots_.size() - 1) {}
-
-  void set(int32_t left, int32_t right, Merge merge) {
-    Slot& slot = slots_[place(key(left, right))];
-    slot = {key(left, right), merge};
-  }
-  /// Null when the pair has no merge.
-  const Merge* find(int32_t left, int32_t right) const {
-    const Slot& slot = slots_[place(key(left, right))];
-    return slot.key == kEmpty ? nullptr : &slot.merge;
-  }
-
- private:
-  static constexpr uint64_t kEmpty = ~uint64_t{0};
-  struct Slot {
-    uint64_t key = kEmpty;
-    Merge merge{0, 0};
-  };
-  static uint64_t key(int32_t left, int32_t right) {
-    return static_cast<uint64_t>(left) << 32 | static_cast<uint32_t>(right);
-  }
-  size_t place(uint64_t wanted) const {
-    size_t at = (wanted * 0x9e3779b97f4a7c15ull >> 20) & mask_;
-    while (slots_[at].key != kEmpty && slots_[at].key != wanted) at = (at + 1) & mask_;
-    return at;
-  }
-
-  std::vector<Slot> slots_;
-  size_t mask_;
-};
 
 struct Symbol {
   int32_t id;  // -1: merged into its left neighbour
@@ -76,6 +37,7 @@ struct Candidate {
 struct Workspace {
   std::vector<Symbol> symbols;
   std::vector<Candidate> queue;
+  std::map<int32_t, std::pair<int32_t, int32_t>> parts;  // of unused tokens: what was last joined
 };
 
 class Bpe final : public TokenModel {
@@ -85,28 +47,33 @@ class Bpe final : public TokenModel {
   std::string fingerprint() const override;
 
  private:
-  struct Rule {
-    int32_t left, right, id;
-  };
-
-  void read_merges(const ModelSource& source);
-  void add_spaced_merge(std::string_view both, const ModelSource& source);
-  void add_merge(std::string_view left, std::string_view right, const ModelSource& source);
   void find_cut();
-  void encode_word(std::string_view word, Workspace& work, std::vector<int32_t>& ids) const;
+  void encode_word(std::string_view word, Workspace& work, WordCache& cache,
+                   std::vector<int32_t>& ids) const;
   void spell(std::string_view word, std::vector<Symbol>& symbols) const;
   int32_t character_id(std::string_view word, size_t begin, size_t end) const;
   void merge(Workspace& work) const;
   void consider(int32_t left, Workspace& work) const;
+  void append_scored(int32_t id, const Workspace& work, size_t word_begin,
+                     std::vector<int32_t>& ids) const;
+  bool append_bytes(std::string_view character, std::vector<int32_t>& ids) const;
+  [[noreturn]] void throw_unspellable(std::string_view character) const;
+  bool is_unused(int32_t id) const {
+    return static_cast<size_t>(id) < kinds_.size() &&
+           kinds_[static_cast<size_t>(id)] == TokenKind::unused;
+  }
 
   std::string unknown_, prefix_, suffix_, where_;
   bool fuse_unknown_, byte_fallback_, ignore_merges_;
+  bool scored_ = false;           // merges follow from scores
+  std::vector<TokenKind> kinds_;  // when scored_; empty: all normal
   int32_t unknown_id_ = -1;
   std::vector<int32_t> bytes_;      // with byte_fallback_: of <0x00> … <0xFF>
   std::vector<int32_t> two_bytes_;  // ids of the characters below U+0800
-  std::vector<Rule> rules_;         // by rank
-  MergeTable table_{0};
+  std::vector<MergeRule> rules_;
+  MergeTable table_;
   bool cut_at_blocks_ = false;
+  uint64_t serial_ = WordCache::new_owner();
 };
 
 Bpe::Bpe(const ModelSource& source) : where_(source.fields.where()) {
@@ -120,89 +87,24 @@ Bpe::Bpe(const ModelSource& source) : where_(source.fields.where()) {
   fuse_unknown_ = fields.flag("fuse_unk", false);
   byte_fallback_ = fields.flag("byte_fallback", false);
   ignore_merges_ = fields.flag("ignore_merges", false);
-  if (!source.merges) throw bad_input("the key \"merges\" is missing", fields.where());
+  if (!source.lists && !source.merges)
+    throw bad_input("the key \"merges\" is missing", fields.where());
   read_vocabulary(source);
+  scored_ = source.lists && source.lists->merges.empty() && !source.lists->scores.empty();
+  if (scored_) kinds_ = source.lists->kinds;
   unknown_id_ = unknown_.empty() ? -1 : vocabulary_.lookup(unknown_);
   if (byte_fallback_) bytes_ = byte_tokens();
   two_bytes_.resize(0x800);
   for (char32_t c = 0; c < 0x800; ++c) {
     std::string text;
     append_utf8(text, c);
-    two_bytes_[c] = vocabulary_.lookup(text);
+    const int32_t id = vocabulary_.lookup(text);
+    two_bytes_[c] = id >= 0 && scored_ && !source.lists->spells(id) ? -1 : id;
   }
-  read_merges(source);
-  table_ = MergeTable(rules_.size());
-  for (size_t rank = 0; rank < rules_.size(); ++rank)  // of two equal rules the later one counts
-    table_.set(rules_[rank].left, rules_[rank].right,
-               {static_cast<uint32_t>(rank), rules_[rank].id});
+  rules_ = scored_ ? merges_from_scores(*source.lists, vocabulary_)
+                   : read_merges(source, vocabulary_, prefix_);
+  table_ = MergeTable(rules_);
   find_cut();
-}
-
-void Bpe::read_merges(const ModelSource& source) {
-  JsonCursor cursor = source.cursor(source.merges);
-  rules_.reserve(vocabulary_.count() * 2);
-  std::string left;
-  cursor.array([&] {
-    if (cursor.peek() == '[') {  // ["a", "b"]
-      int part = 0;
-      std::string_view right;
-      cursor.array([&] {
-        if (part == 0) left = cursor.string();
-        if (part == 1) right = cursor.string();
-        if (part++ > 1) cursor.skip();
-      });
-      if (part != 2)
-        throw bad_input(fmt::format("merge {} has {} parts instead of 2", rules_.size(), part),
-                        source.fields.where("merges"));
-      return add_merge(left, right, source);
-    }
-    add_spaced_merge(cursor.string(), source);
-  });
-}
-
-/// "a b". Some vocabularies have tokens with spaces inside, for which one place must make sense.
-void Bpe::add_spaced_merge(std::string_view both, const ModelSource& source) {
-  const size_t first = both.find(' ');
-  size_t space = first;
-  if (first != both.rfind(' ')) {
-    int places = 0;
-    for (size_t at = first; at != std::string_view::npos; at = both.find(' ', at + 1)) {
-      const std::string_view left = both.substr(0, at), right = both.substr(at + 1);
-      if (vocabulary_.lookup(left) < 0 || vocabulary_.lookup(right) < 0) continue;
-      if (vocabulary_.lookup(std::string(left).append(right)) < 0) continue;
-      space = at;
-      ++places;
-    }
-    if (places != 1) space = std::string_view::npos;
-  }
-  if (space == std::string_view::npos)
-    throw bad_input(
-        fmt::format("merge {} (\"{}\") is not two tokens parted by a space", rules_.size(), both),
-        source.fields.where("merges"));
-  add_merge(both.substr(0, space), both.substr(space + 1), source);
-}
-
-void Bpe::add_merge(std::string_view left, std::string_view right, const ModelSource& source) {
-  const auto id_of = [&](std::string_view token) {
-    const int32_t id = vocabulary_.lookup(token);
-    if (id < 0)
-      throw bad_input(fmt::format("merge {} (\"{}\" and \"{}\") needs the token \"{}\", which the "
-                                  "vocabulary lacks",
-                                  rules_.size(), left, right, token),
-                      source.fields.where("merges"));
-    return id;
-  };
-  const int32_t left_id = id_of(left), right_id = id_of(right);
-  char joined[256];  // nearly all tokens are short
-  const std::string_view rest = right.starts_with(prefix_) ? right.substr(prefix_.size()) : right;
-  const size_t size = left.size() + rest.size();
-  if (size > sizeof joined) {
-    rules_.push_back({left_id, right_id, id_of(std::string(left) + std::string(rest))});
-    return;
-  }
-  std::memcpy(joined, left.data(), left.size());
-  std::memcpy(joined + left.size(), rest.data(), rest.size());
-  rules_.push_back({left_id, right_id, id_of({joined, size})});
 }
 
 /// Where no rule joins "x" and "▁y", nothing is ever merged across the border before a ▁: a text
@@ -210,14 +112,17 @@ void Bpe::add_merge(std::string_view left, std::string_view right, const ModelSo
 void Bpe::find_cut() {
   if (!prefix_.empty() || !suffix_.empty() || ignore_merges_ || vocabulary_.lookup(kBlock) < 0)
     return;
-  cut_at_blocks_ = std::none_of(rules_.begin(), rules_.end(), [&](const Rule& rule) {
-    return !vocabulary_.token(rule.left).ends_with(kBlock) &&
-           vocabulary_.token(rule.right).starts_with(kBlock);
+  const auto text = [&](int32_t id) {  // a character that is no token is no ▁ either
+    return vocabulary_.has(id) ? vocabulary_.token(id) : std::string_view();
+  };
+  cut_at_blocks_ = std::none_of(rules_.begin(), rules_.end(), [&](const MergeRule& rule) {
+    return !text(rule.left).ends_with(kBlock) && text(rule.right).starts_with(kBlock);
   });
 }
 
 void Bpe::encode(const Pieces& pieces, std::vector<int32_t>& ids) const {
   Workspace work;
+  WordCache& cache = WordCache::of(serial_);
   for (const Piece& piece : pieces.list) {
     std::string_view word = pieces.at(piece);
     while (cut_at_blocks_) {
@@ -225,24 +130,33 @@ void Bpe::encode(const Pieces& pieces, std::vector<int32_t>& ids) const {
       while (word.substr(cut).starts_with(kBlock)) cut += kBlock.size();
       cut = word.find(kBlock, cut);
       if (cut == std::string_view::npos) break;
-      encode_word(word.substr(0, cut), work, ids);
+      encode_word(word.substr(0, cut), work, cache, ids);
       word.remove_prefix(cut);
     }
-    encode_word(word, work, ids);
+    encode_word(word, work, cache, ids);
   }
 }
 
-void Bpe::encode_word(std::string_view word, Workspace& work, std::vector<int32_t>& ids) const {
-  if (ignore_merges_) {
-    if (const int32_t id = vocabulary_.lookup(word); id >= 0) {
-      ids.push_back(id);
-      return;
+void Bpe::encode_word(std::string_view word, Workspace& work, WordCache& cache,
+                      std::vector<int32_t>& ids) const {
+  const WordCache::Key key(word);
+  if (key.fits() && cache.append(key, ids)) return;
+  const size_t begin = ids.size();
+  const int32_t whole = ignore_merges_ ? vocabulary_.lookup(word) : -1;
+  if (whole >= 0) {
+    ids.push_back(whole);
+  } else {
+    spell(word, work.symbols);
+    merge(work);
+    for (const Symbol& symbol : work.symbols) {
+      if (symbol.id < 0) continue;
+      if (scored_)
+        append_scored(symbol.id, work, begin, ids);
+      else
+        ids.push_back(symbol.id);
     }
   }
-  spell(word, work.symbols);
-  merge(work);
-  for (const Symbol& symbol : work.symbols)
-    if (symbol.id >= 0) ids.push_back(symbol.id);
+  if (key.fits()) cache.store(key, std::span(ids).subspan(begin));
 }
 
 /// The id of the character at word[begin, end), with the prefix and suffix that its place asks for;
@@ -253,15 +167,22 @@ int32_t Bpe::character_id(std::string_view word, size_t begin, size_t end) const
     size_t at = begin;
     return two_bytes_[next_character(word, at)];
   }
-  if (bare) return vocabulary_.lookup(word.substr(begin, end - begin));
+  if (bare) {
+    const int32_t id = vocabulary_.lookup(word.substr(begin, end - begin));
+    const bool spells = kinds_.empty() || id < 0 ||
+                        kinds_[static_cast<size_t>(id)] == TokenKind::normal ||
+                        kinds_[static_cast<size_t>(id)] == TokenKind::user_defined || is_unused(id);
+    return spells ? id : -1;
+  }
   std::string text = begin ? prefix_ : "";
   text += word.substr(begin, end - begin);
   if (end == word.size()) text += suffix_;
   return vocabulary_.lookup(text);
 }
 
-/// One symbol a character; an unknown one becomes its bytes, else the unknown token (one for a
-/// whole run of them with fuse_unk), else nothing, as the reference implementation has it.
+/// One symbol a character. With scores an unknown one has an id of its own until all is merged;
+/// else it becomes its bytes, else the unknown token (one for a whole run of them with fuse_unk),
+/// else nothing, as the reference implementation has it.
 void Bpe::spell(std::string_view word, std::vector<Symbol>& symbols) const {
   symbols.clear();
   const auto add = [&](int32_t id) {
@@ -278,6 +199,12 @@ void Bpe::spell(std::string_view word, std::vector<Symbol>& symbols) const {
       add(id);
       continue;
     }
+    if (scored_) {
+      size_t at = begin;
+      add(static_cast<int32_t>(vocabulary_.size()) +
+          static_cast<int32_t>(next_character(word, at)));
+      continue;
+    }
     const auto byte_id = [&](size_t i) { return bytes_[static_cast<unsigned char>(word[i])]; };
     bool spelled = byte_fallback_;
     for (size_t i = begin; spelled && i < end; ++i) spelled = byte_id(i) >= 0;
@@ -286,11 +213,7 @@ void Bpe::spell(std::string_view word, std::vector<Symbol>& symbols) const {
       continue;
     }
     if (unknown_.empty()) continue;
-    if (unknown_id_ < 0)
-      throw bad_input(fmt::format("the text has the character \"{}\", and the unknown token \"{}\" "
-                                  "is not in the vocabulary",
-                                  word.substr(begin, end - begin), unknown_),
-                      where_);
+    if (unknown_id_ < 0) throw_unspellable(word.substr(begin, end - begin));
     if (unknown && !fuse_unknown_) add(unknown_id_);
     unknown = true;
   }
@@ -303,13 +226,16 @@ void Bpe::consider(int32_t left, Workspace& work) const {
   const Symbol& symbol = work.symbols[static_cast<size_t>(left)];
   if (symbol.next < 0) return;
   const int32_t right = work.symbols[static_cast<size_t>(symbol.next)].id;
-  if (const Merge* merge = table_.find(symbol.id, right))
-    work.queue.push_back({merge->rank, left, merge->id});
+  const MergeTable::Merge* merge = table_.find(symbol.id, right);
+  if (!merge) return;
+  work.queue.push_back({merge->rank, left, merge->id});
+  if (is_unused(merge->id)) work.parts[merge->id] = {symbol.id, right};
 }
 
 void Bpe::merge(Workspace& work) const {
-  auto& [symbols, queue] = work;
+  auto& [symbols, queue, parts] = work;
   queue.clear();
+  parts.clear();
   for (size_t i = 0; i + 1 < symbols.size(); ++i) consider(static_cast<int32_t>(i), work);
   std::make_heap(queue.begin(), queue.end());
   while (!queue.empty()) {
@@ -319,7 +245,7 @@ void Bpe::merge(Workspace& work) const {
     Symbol& left = symbols[static_cast<size_t>(best.at)];
     if (left.id < 0 || left.next < 0) continue;
     Symbol& right = symbols[static_cast<size_t>(left.next)];
-    const Merge* current = table_.find(left.id, right.id);
+    const MergeTable::Merge* current = table_.find(left.id, right.id);
     if (!current || current->id != best.id) continue;  // one of the two has changed since
     left.id = best.id;
     left.next = right.next;
@@ -333,8 +259,47 @@ void Bpe::merge(Workspace& work) const {
   }
 }
 
+/// SentencePiece's end of the work: unused tokens fall apart into what they were joined from, and
+/// characters without a token into bytes or the unknown token, one for a run of them.
+void Bpe::append_scored(int32_t id, const Workspace& work, size_t word_begin,
+                        std::vector<int32_t>& ids) const {
+  if (id >= vocabulary_.size()) {
+    std::string character;
+    append_utf8(character, static_cast<char32_t>(id - static_cast<int32_t>(vocabulary_.size())));
+    if (append_bytes(character, ids)) return;
+    if (unknown_id_ < 0) throw_unspellable(character);
+    if (ids.size() > word_begin && ids.back() == unknown_id_) return;
+    ids.push_back(unknown_id_);
+    return;
+  }
+  const auto parts = is_unused(id) ? work.parts.find(id) : work.parts.end();
+  if (parts == work.parts.end()) {
+    ids.push_back(id);
+    return;
+  }
+  append_scored(parts->second.first, work, word_begin, ids);
+  append_scored(parts->second.second, work, word_begin, ids);
+}
+
+/// The character's bytes, if all have a token.
+bool Bpe::append_bytes(std::string_view character, std::vector<int32_t>& ids) const {
+  if (!byte_fallback_) return false;
+  const auto byte_id = [&](char c) { return bytes_[static_cast<unsigned char>(c)]; };
+  for (const char c : character)
+    if (byte_id(c) < 0) return false;
+  for (const char c : character) ids.push_back(byte_id(c));
+  return true;
+}
+
+void Bpe::throw_unspellable(std::string_view character) const {
+  throw bad_input(fmt::format("the text has the character \"{}\", and the unknown token \"{}\" is "
+                              "not in the vocabulary",
+                              character, unknown_),
+                  where_);
+}
+
 std::string Bpe::fingerprint() const {
-  return {reinterpret_cast<const char*>(rules_.data()), rules_.size() * sizeof(Rule)};
+  return {reinterpret_cast<const char*>(rules_.data()), rules_.size() * sizeof(MergeRule)};
 }
 
 }  // namespace

@@ -1,5 +1,7 @@
 // Unigram (Kudo 2018, section 3.2): of all ways to spell a piece the one with the highest sum of
-// scores, by Viterbi's algorithm.
+// scores, by Viterbi's algorithm. A tokenizer.json is computed with in double precision; lists (a
+// SentencePiece model) with sums rounded to float, as their own implementations do, so that ties
+// fall alike.
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -20,8 +22,13 @@ class Unigram final : public TokenModel {
     Fields& fields = source.fields;
     unknown_id_ = fields.integer("unk_id", -1);
     byte_fallback_ = fields.flag("byte_fallback", false);
-    JsonCursor cursor = source.cursor(source.vocabulary);
-    cursor.array([&] { read_entry(cursor, source); });
+    if (source.lists) {
+      read_lists(source);
+    } else {
+      JsonCursor cursor = source.cursor(source.vocabulary);
+      cursor.array([&] { read_entry(cursor, source); });
+      lowest_ = scores_.empty() ? 0 : *std::min_element(scores_.begin(), scores_.end());
+    }
     if (fields.find("unk_id") && (unknown_id_ < 0 || unknown_id_ >= vocabulary_.size()))
       throw bad_input(
           fmt::format("unk_id {} is not among the {} tokens", unknown_id_, vocabulary_.size()),
@@ -29,7 +36,6 @@ class Unigram final : public TokenModel {
     if (byte_fallback_) bytes_ = byte_tokens();
     for (int32_t id = 0; id < vocabulary_.size(); ++id)
       longest_ = std::max(longest_, vocabulary_.token(id).size());
-    lowest_ = scores_.empty() ? 0 : *std::min_element(scores_.begin(), scores_.end());
   }
 
   void encode(const Pieces& pieces, std::vector<int32_t>& ids) const override {
@@ -48,6 +54,7 @@ class Unigram final : public TokenModel {
     int64_t id = -1;
   };
   static constexpr size_t kNone = std::numeric_limits<size_t>::max();
+  static constexpr double kNoScore = -std::numeric_limits<double>::infinity();  // spells no text
 
   void read_entry(JsonCursor& cursor, const ModelSource& source) {  // ["token", -3.5]
     int part = 0;
@@ -61,23 +68,54 @@ class Unigram final : public TokenModel {
                       source.fields.where("vocab"));
   }
 
+  /// Only tokens that spell text take part. A user-defined one is worth more than any spelling by
+  /// others: its length times the highest score, less a little.
+  void read_lists(const ModelSource& source) {
+    read_vocabulary(source);
+    lists_ = true;
+    const VocabularyLists& lists = *source.lists;
+    float lowest = std::numeric_limits<float>::max(),
+          highest = std::numeric_limits<float>::lowest();
+    for (size_t id = 0; id < lists.tokens.size(); ++id) {
+      if (!lists.is(static_cast<int64_t>(id), TokenKind::normal)) continue;
+      lowest = std::min(lowest, lists.scores[id]);
+      highest = std::max(highest, lists.scores[id]);
+    }
+    if (lowest > highest) lowest = highest = 0;
+    lowest_ = lowest;
+    scores_.assign(lists.scores.begin(), lists.scores.end());
+    for (size_t id = 0; id < lists.tokens.size(); ++id) {
+      const auto number = static_cast<int64_t>(id);
+      if (lists.is(number, TokenKind::user_defined))
+        scores_[id] =
+            static_cast<double>(static_cast<float>(lists.tokens[id].size()) * highest) - 0.1;
+      else if (!lists.is(number, TokenKind::normal))
+        scores_[id] = kNoScore;
+    }
+  }
+
   void search(std::string_view text, std::vector<Node>& nodes) const {
     nodes.assign(text.size() + 1, {});
-    const auto offer = [&](size_t begin, size_t end, double score, int64_t id) {
-      const double sum = score + nodes[begin].score;
-      if (nodes[end].begin == kNone || sum > nodes[end].score) nodes[end] = {sum, begin, id};
+    const auto offer = [&](size_t begin, size_t end, double sum, int64_t id) {
+      if (nodes[end].begin == kNone || sum > nodes[end].score)
+        nodes[end] = {lists_ ? static_cast<double>(static_cast<float>(sum)) : sum, begin, id};
     };
     for (size_t begin = 0; begin < text.size();) {
       const size_t next = begin + utf8_length(text[begin]);
       bool single = false;  // the character has a token of its own
       for (size_t end = next; end <= text.size() && end - begin <= longest_;) {
         const int32_t id = vocabulary_.lookup(text.substr(begin, end - begin));
-        if (id >= 0) offer(begin, end, scores_[static_cast<size_t>(id)], id);
-        if (id >= 0 && end == next) single = true;
+        const double score = id >= 0 ? scores_[static_cast<size_t>(id)] : kNoScore;
+        if (score != kNoScore) offer(begin, end, score + nodes[begin].score, id);
+        if (score != kNoScore && end == next) single = true;
         if (end == text.size()) break;
         end += utf8_length(text[end]);
       }
-      if (!single) offer(begin, next, lowest_ - kUnknownPenalty, unknown_id_);
+      if (!single) {
+        const double sum = lowest_ - kUnknownPenalty + nodes[begin].score;
+        offer(begin, next, lists_ ? static_cast<double>(static_cast<float>(sum)) : sum,
+              unknown_id_);
+      }
       begin = next;
     }
   }
@@ -100,7 +138,8 @@ class Unigram final : public TokenModel {
   }
 
   void append(std::string_view token, std::vector<int32_t>& ids) const {
-    if (const int32_t id = vocabulary_.lookup(token); id >= 0) {
+    const int32_t id = vocabulary_.lookup(token);
+    if (id >= 0 && scores_[static_cast<size_t>(id)] != kNoScore) {
       ids.push_back(id);
       return;
     }
@@ -120,7 +159,7 @@ class Unigram final : public TokenModel {
 
   std::string where_;
   int64_t unknown_id_ = -1;
-  bool byte_fallback_ = false;
+  bool byte_fallback_ = false, lists_ = false;
   std::vector<double> scores_;
   std::vector<int32_t> bytes_;
   size_t longest_ = 0;

@@ -1,3 +1,6 @@
+#include "compress/base/error.h"
+#include "compress/tokenizer/base64.h"
+#include "compress/tokenizer/characters_map.h"
 #include "compress/tokenizer/components.h"
 #include "compress/tokenizer/regex.h"
 #include "compress/tokenizer/unicode.h"
@@ -103,6 +106,43 @@ class ByteLevelNormalizer final : public Normalizer {
   }
 };
 
+/// The reference implementation's reading of SentencePiece's precompiled map: a short grapheme (of
+/// less than 6 bytes) becomes the replacement of its shortest entry as a whole; else each of its
+/// characters is replaced by itself.
+class Precompiled final : public Normalizer {
+ public:
+  explicit Precompiled(Fields& fields) : map_(blob(fields), fields.where("precompiled_charsmap")) {}
+
+  void apply(std::string& text) const override {
+    std::string out;
+    out.reserve(text.size());
+    for (size_t at = 0, end; at < text.size(); at = end) {
+      end = grapheme_end(text, at);
+      const std::string_view grapheme = std::string_view(text).substr(at, end - at);
+      if (grapheme.size() < 6)
+        if (const auto match = map_.shortest(grapheme)) {
+          out += match->replacement;
+          continue;
+        }
+      for (size_t i = 0, length; i < grapheme.size(); i += length) {
+        length = utf8_length(grapheme[i]);
+        const std::string_view character = grapheme.substr(i, length);
+        const auto match = map_.shortest(character);
+        out += match ? match->replacement : character;
+      }
+    }
+    text = std::move(out);
+  }
+
+ private:
+  static std::string blob(Fields& fields) {
+    const auto bytes = decode_base64(fields.text("precompiled_charsmap"));
+    if (!bytes) throw bad_input("not valid base64", fields.where("precompiled_charsmap"));
+    return *bytes;
+  }
+  CharactersMap map_;
+};
+
 bool is_cjk(char32_t c) {
   return (c >= 0x4e00 && c <= 0x9fff) || (c >= 0x3400 && c <= 0x4dbf) ||
          (c >= 0x20000 && c <= 0x2a6df) || (c >= 0x2a700 && c <= 0x2b73f) ||
@@ -176,6 +216,7 @@ constexpr ComponentRow<Normalizer> kNormalizers[] = {
     {"Strip", make<Strip>},
     {"Replace", make<Replace>},
     {"ByteLevel", make<ByteLevelNormalizer>},
+    {"Precompiled", make<Precompiled>},
     {"BertNormalizer", make<BertNormalizer>},
     {"Sequence", make<NormalizerSequence>},
 };

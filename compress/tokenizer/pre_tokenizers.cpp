@@ -1,31 +1,57 @@
 #include <fmt/core.h>
 
+#include <optional>
+#include <utility>
+
 #include "compress/base/error.h"
 #include "compress/base/nearest.h"
 #include "compress/tokenizer/components.h"
+#include "compress/tokenizer/published_patterns.h"
 #include "compress/tokenizer/regex.h"
 #include "compress/tokenizer/splitting.h"
 #include "compress/tokenizer/unicode.h"
+#include "compress/tokenizer/word_matchers.h"
 
 namespace attar {
 namespace {
 
-/// GPT-2's split (Radford et al. 2019, its published encoder).
-constexpr std::string_view kGpt2Words =
-    R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
+/// Cuts at the matches of a regular expression, or of the hand-written matcher that equals it.
+class Splitter {
+ public:
+  Splitter(std::string_view expression, const std::string& where)
+      : matcher_(find_word_matcher(expression)) {
+    if (!matcher_) regex_ = std::make_unique<Regex>(expression, where);
+  }
 
-void split_by_regex(Pieces& pieces, const Regex& regex, SplitBehavior behavior, bool invert) {
-  Regex::Scanner scanner(regex);
-  split_pieces(pieces, behavior, [&](std::string_view text, std::vector<Stretch>& stretches) {
-    size_t last = 0;
-    scanner.each(text, [&](size_t begin, size_t end) {
-      if (last < begin) stretches.push_back({last, begin, invert});
-      stretches.push_back({begin, end, !invert});
-      last = end;
+  void apply(Pieces& pieces, SplitBehavior behavior, bool invert) const {
+    if (matcher_)
+      split_pieces(pieces, behavior, [&](std::string_view text, std::vector<Stretch>& stretches) {
+        for (size_t at = 0; at < text.size();) {
+          const size_t begin = std::exchange(at, matcher_(text, at));
+          stretches.push_back({begin, at, !invert});
+        }
+      });
+    else
+      apply_regex(pieces, behavior, invert);
+  }
+
+ private:
+  void apply_regex(Pieces& pieces, SplitBehavior behavior, bool invert) const {
+    Regex::Scanner scanner(*regex_);
+    split_pieces(pieces, behavior, [&](std::string_view text, std::vector<Stretch>& stretches) {
+      size_t last = 0;
+      scanner.each(text, [&](size_t begin, size_t end) {
+        if (last < begin) stretches.push_back({last, begin, invert});
+        stretches.push_back({begin, end, !invert});
+        last = end;
+      });
+      if (last < text.size()) stretches.push_back({last, text.size(), invert});
     });
-    if (last < text.size()) stretches.push_back({last, text.size(), invert});
-  });
-}
+  }
+
+  WordMatcher matcher_;
+  std::unique_ptr<Regex> regex_;
+};
 
 void split_by_text(Pieces& pieces, std::string_view wanted, SplitBehavior behavior, bool invert) {
   split_pieces(pieces, behavior, [&](std::string_view text, std::vector<Stretch>& stretches) {
@@ -44,8 +70,7 @@ class ByteLevel final : public PreTokenizer {
  public:
   explicit ByteLevel(Fields& fields) : add_space_(fields.flag("add_prefix_space")) {
     fields.flag("trim_offsets", true);  // about offsets, not ids
-    if (fields.flag("use_regex", true))
-      regex_ = std::make_unique<Regex>(kGpt2Words, fields.where("use_regex"));
+    if (fields.flag("use_regex", true)) words_.emplace(patterns::kGpt2, fields.where("use_regex"));
   }
   void apply(Pieces& pieces) const override {
     if (add_space_)
@@ -53,7 +78,7 @@ class ByteLevel final : public PreTokenizer {
         if (!text.starts_with(' ')) out += ' ';
         out += text;
       });
-    if (regex_) split_by_regex(pieces, *regex_, SplitBehavior::isolated, false);
+    if (words_) words_->apply(pieces, SplitBehavior::isolated, false);
     rewrite_pieces(pieces, [](std::string& out, const Piece&, std::string_view text) {
       append_byte_characters(out, text);
     });
@@ -61,7 +86,7 @@ class ByteLevel final : public PreTokenizer {
 
  private:
   bool add_space_;
-  std::unique_ptr<Regex> regex_;
+  std::optional<Splitter> words_;
 };
 
 class Split final : public PreTokenizer {
@@ -70,11 +95,11 @@ class Split final : public PreTokenizer {
       : pattern_(fields.pattern("pattern")),
         behavior_(split_behavior(fields.text("behavior"), fields.where("behavior"))),
         invert_(fields.flag("invert", false)) {
-    if (pattern_.regex) regex_ = std::make_unique<Regex>(pattern_.text, fields.where("pattern"));
+    if (pattern_.regex) regex_.emplace(pattern_.text, fields.where("pattern"));
   }
   void apply(Pieces& pieces) const override {
     if (regex_)
-      split_by_regex(pieces, *regex_, behavior_, invert_);
+      regex_->apply(pieces, behavior_, invert_);
     else
       split_by_text(pieces, pattern_.text, behavior_, invert_);
   }
@@ -83,7 +108,7 @@ class Split final : public PreTokenizer {
   Fields::PatternText pattern_;
   SplitBehavior behavior_;
   bool invert_;
-  std::unique_ptr<Regex> regex_;
+  std::optional<Splitter> regex_;
 };
 
 class Metaspace final : public PreTokenizer {
@@ -116,12 +141,10 @@ class Metaspace final : public PreTokenizer {
 class WhitespaceWords final : public PreTokenizer {
  public:
   explicit WhitespaceWords(Fields& fields) : words_(R"(\w+|[^\w\s]+)", fields.where()) {}
-  void apply(Pieces& pieces) const override {
-    split_by_regex(pieces, words_, SplitBehavior::removed, true);
-  }
+  void apply(Pieces& pieces) const override { words_.apply(pieces, SplitBehavior::removed, true); }
 
  private:
-  Regex words_;
+  Splitter words_;
 };
 
 class WhitespaceSplit final : public PreTokenizer {

@@ -23,8 +23,8 @@ struct EncodedText {
 /// An immutable tokenizer; safe to use from several threads.
 class Tokenizer {
  public:
-  /// From a model directory (tokenizer.json), or a tokenizer.json itself. A component that is not
-  /// implemented is a bad_input error naming it, never different ids.
+  /// From a model directory, or a file of it (load.cpp says which count, in which order). What is
+  /// not implemented is a bad_input error naming it, never different ids.
   static std::shared_ptr<const Tokenizer> load(const fs::path& path);
   virtual ~Tokenizer() = default;
 
@@ -50,7 +50,7 @@ class Tokenizer {
   /// From the post-processor's template or tokenizer_config.json.
   virtual std::optional<int32_t> bos() const = 0;
   virtual std::optional<int32_t> eos() const = 0;
-  /// The most ids that encode() gives, when tokenizer.json asks for truncation; 0: no limit.
+  /// The most ids that encode() gives, when the file asks for truncation; 0: no limit.
   virtual int64_t length_limit() const = 0;
   /// SHA-256 over what decides ids (vocabulary, merges, components); equal tokenizers share it.
   virtual const std::string& hash() const = 0;

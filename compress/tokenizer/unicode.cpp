@@ -90,6 +90,19 @@ char32_t next_character(std::string_view text, size_t& at) {
   return character;
 }
 
+size_t grapheme_end(std::string_view text, size_t at) {
+  auto left = static_cast<utf8proc_int32_t>(next_character(text, at));
+  utf8proc_int32_t state = 0;
+  while (at < text.size()) {
+    size_t end = at;
+    const auto right = static_cast<utf8proc_int32_t>(next_character(text, end));
+    if (utf8proc_grapheme_break_stateful(left, right, &state)) break;
+    left = right;
+    at = end;
+  }
+  return at;
+}
+
 void append_utf8(std::string& text, char32_t character) {
   utf8proc_uint8_t bytes[4];
   const auto length = utf8proc_encode_char(static_cast<utf8proc_int32_t>(character), bytes);
@@ -100,6 +113,11 @@ bool is_white_space(char32_t c) {
   return (c >= 9 && c <= 13) || c == 0x20 || c == 0x85 || c == 0xa0 || c == 0x1680 ||
          (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 || c == 0x202f || c == 0x205f ||
          c == 0x3000;
+}
+
+bool is_letter(char32_t character) {
+  const auto c = category(character);
+  return c >= UTF8PROC_CATEGORY_LU && c <= UTF8PROC_CATEGORY_LO;
 }
 
 bool is_numeric(char32_t character) {

@@ -22,9 +22,12 @@ inline size_t utf8_length(char first) {
 }
 /// The character at `at`, which moves behind it. `text` is well-formed.
 char32_t next_character(std::string_view text, size_t& at);
+/// Where the grapheme that begins at `at` ends (extended grapheme cluster, Unicode annex 29).
+size_t grapheme_end(std::string_view text, size_t at);
 void append_utf8(std::string& text, char32_t character);
 
 bool is_white_space(char32_t character);      // White_Space
+bool is_letter(char32_t character);           // L
 bool is_numeric(char32_t character);          // N
 bool is_punctuation(char32_t character);      // P, and all of ASCII's punctuation and symbols
 bool is_combining_mark(char32_t character);   // M

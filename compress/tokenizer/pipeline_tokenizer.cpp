@@ -1,6 +1,4 @@
-#include "compress/tokenizer/tokenizer.h"
-
-#include <fmt/core.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <mutex>
@@ -10,51 +8,13 @@
 #include "compress/formats/json.h"
 #include "compress/tokenizer/added_tokens.h"
 #include "compress/tokenizer/components.h"
+#include "compress/tokenizer/definition.h"
 #include "compress/tokenizer/length_limits.h"
 #include "compress/tokenizer/model.h"
 #include "compress/tokenizer/unicode.h"
 
 namespace attar {
 namespace {
-
-/// A tokenizer.json in two parts: its large lists are read from the text, the rest is a tree.
-struct Source {
-  std::string where;
-  MappedFile file;
-  size_t vocabulary = 0, merges = 0;  // where these values begin
-  nlohmann::json rest;                // with null in their places
-};
-
-Source open_source(const fs::path& path) {
-  Source source{path.string(), MappedFile::open(path), 0, 0, {}};
-  const std::string_view text = source.file.text();
-  if (const auto bad = find_invalid_utf8(text))
-    throw bad_input(fmt::format("not valid UTF-8 at byte {}", *bad), source.where);
-  std::string rest;
-  size_t copied = 0;
-  JsonCursor cursor(text, source.where);
-  const auto cut_out = [&](size_t& begin) {
-    cursor.peek();
-    begin = cursor.position();
-    cursor.skip();
-    const std::string_view value = text.substr(begin, cursor.position() - begin);
-    rest.append(text.substr(copied, begin - copied)).append("null");
-    rest.append(static_cast<size_t>(std::count(value.begin(), value.end(), '\n')), '\n');
-    copied = cursor.position();
-  };
-  cursor.object([&](std::string_view key) {
-    if (key != "model") return cursor.skip();
-    cursor.object([&](std::string_view inner) {
-      if (inner == "vocab") return cut_out(source.vocabulary);
-      if (inner == "merges") return cut_out(source.merges);
-      cursor.skip();
-    });
-  });
-  rest.append(text.substr(copied));
-  source.rest = parse_json<nlohmann::json>(rest, source.where);
-  if (!source.vocabulary) throw bad_input("the key \"model.vocab\" is missing", source.where);
-  return source;
-}
 
 /// The token that tokenizer_config.json (or, in older directories, special_tokens_map.json) names.
 std::optional<std::string> named_token(const fs::path& directory, const char* key) {
@@ -74,7 +34,7 @@ std::optional<std::string> named_token(const fs::path& directory, const char* ke
 
 class PipelineTokenizer final : public Tokenizer {
  public:
-  PipelineTokenizer(Source source, const fs::path& directory);
+  explicit PipelineTokenizer(TokenizerDefinition definition);
 
   std::vector<int32_t> encode(std::string_view text, bool special) const override;
   EncodedText encode_text(std::string_view first, std::optional<std::string_view> second,
@@ -98,6 +58,7 @@ class PipelineTokenizer final : public Tokenizer {
   const std::string& hash() const override;
 
  private:
+  void normalize_by(SentencePieceNormalization spec, bool dummy_prefix_once);
   void check_ids() const;
   std::optional<int32_t> special_token(const fs::path& directory, const char* key,
                                        std::optional<int32_t> otherwise) const;
@@ -107,6 +68,7 @@ class PipelineTokenizer final : public Tokenizer {
   std::string where_, components_;
   std::unique_ptr<TokenModel> model_;
   std::unique_ptr<Normalizer> normalizer_;
+  std::unique_ptr<Normalizer> later_normalizer_;  // behind the first special token; null: the same
   std::unique_ptr<PreTokenizer> pre_tokenizer_;
   std::unique_ptr<PostProcessor> post_processor_;
   std::unique_ptr<Decoder> decoder_;
@@ -119,34 +81,54 @@ class PipelineTokenizer final : public Tokenizer {
   mutable std::string hash_;
 };
 
-PipelineTokenizer::PipelineTokenizer(Source source, const fs::path& directory)
-    : where_(source.where) {
-  Fields fields(source.rest, where_);
+PipelineTokenizer::PipelineTokenizer(TokenizerDefinition definition)
+    : where_(std::move(definition.where)) {
+  nlohmann::json& tree = definition.components;
+  Fields fields(tree, where_);
   fields.find("version");
   const auto part = [&](const char* key) {
-    return Fields(source.rest.at(key), fmt::format("{}: {}", where_, key));
+    return Fields(tree.at(key), fmt::format("{}: {}", where_, key));
   };
   Fields model = fields.child("model");
-  model_ = make_model({model, source.file.text(), where_, source.vocabulary, source.merges});
+  model_ = make_model({model, definition.file ? definition.file->text() : std::string_view(),
+                       where_, definition.vocabulary, definition.merges,
+                       definition.lists ? &*definition.lists : nullptr});
   if (fields.find("normalizer")) normalizer_ = make_normalizer(part("normalizer"));
+  if (definition.normalization)
+    normalize_by(*definition.normalization, definition.dummy_prefix_once);
   if (fields.find("pre_tokenizer")) pre_tokenizer_ = make_pre_tokenizer(part("pre_tokenizer"));
   if (fields.find("post_processor")) post_processor_ = make_post_processor(part("post_processor"));
   if (fields.find("decoder")) decoder_ = make_decoder(part("decoder"));
   if (fields.find("truncation")) truncation_ = Truncation(part("truncation"));
   if (fields.find("padding")) padding_ = Padding(part("padding"));
-  if (fields.find("added_tokens"))
-    added_ = AddedTokens(fields.children("added_tokens"), normalizer_.get(), model_->vocabulary());
+  if (fields.find("added_tokens"))  // SentencePiece's own are never normalized
+    added_ =
+        AddedTokens(fields.children("added_tokens"),
+                    definition.normalization ? nullptr : normalizer_.get(), model_->vocabulary());
   fields.finish();
   if (post_processor_) post_processor_->surroundings(before_, behind_);
   check_ids();
   const auto only = [](const std::vector<int32_t>& ids) {
     return ids.size() == 1 ? std::optional(ids[0]) : std::nullopt;
   };
-  bos_ = special_token(directory, "bos_token", only(before_));
-  eos_ = special_token(directory, "eos_token", only(behind_));
-  source.rest.erase("decoder");  // has no say in ids
-  source.rest.erase("version");
-  components_ = source.rest.dump();
+  bos_ = special_token(definition.directory, "bos_token",
+                       definition.bos ? definition.bos : only(before_));
+  eos_ = special_token(definition.directory, "eos_token",
+                       definition.eos ? definition.eos : only(behind_));
+  tree.erase("decoder");  // has no say in ids
+  tree.erase("version");
+  components_ += tree.dump();
+}
+
+void PipelineTokenizer::normalize_by(SentencePieceNormalization spec, bool dummy_prefix_once) {
+  normalizer_ = make_sentencepiece_normalizer(spec, where_);
+  components_ =
+      fmt::format("{} {} {} {} {} {} {} ", spec.add_dummy_prefix, dummy_prefix_once,
+                  spec.remove_extra_whitespaces, spec.escape_whitespaces, spec.whitespace_as_suffix,
+                  sha256(spec.characters_map), fmt::join(spec.kept, " "));
+  if (!dummy_prefix_once) return;
+  spec.add_dummy_prefix = false;
+  later_normalizer_ = make_sentencepiece_normalizer(spec, where_);
 }
 
 void PipelineTokenizer::check_ids() const {
@@ -159,11 +141,12 @@ void PipelineTokenizer::check_ids() const {
 
 std::optional<int32_t> PipelineTokenizer::special_token(const fs::path& directory, const char* key,
                                                         std::optional<int32_t> otherwise) const {
-  const auto name = named_token(directory, key);
+  const auto name = directory.empty() ? std::nullopt : named_token(directory, key);
   if (!name) return otherwise;
   const auto id = id_of(*name);
   if (!id)
-    throw bad_input(fmt::format("{} is \"{}\", which tokenizer.json does not have", key, *name),
+    throw bad_input(fmt::format("{} is \"{}\", which {} does not have", key, *name,
+                                fs::path(where_).filename().string()),
                     (directory / "tokenizer_config.json").string());
   return id;
 }
@@ -171,7 +154,8 @@ std::optional<int32_t> PipelineTokenizer::special_token(const fs::path& director
 void PipelineTokenizer::encode_plain(std::string_view text, bool at_start,
                                      std::vector<int32_t>& ids) const {
   std::string normal(text);
-  if (normalizer_) normalizer_->apply(normal);
+  const auto& normalizer = at_start || !later_normalizer_ ? normalizer_ : later_normalizer_;
+  if (normalizer) normalizer->apply(normal);
   for (const auto& part : added_.split(normal, true)) {
     if (part.id >= 0) {
       ids.push_back(part.id);
@@ -266,15 +250,8 @@ const std::string& PipelineTokenizer::hash() const {
 
 }  // namespace
 
-std::shared_ptr<const Tokenizer> Tokenizer::load(const fs::path& path) {
-  const bool directory = fs::is_directory(path);
-  const fs::path file = directory ? path / "tokenizer.json" : path;
-  if (directory && !fs::exists(file))
-    throw bad_input("the directory has no tokenizer.json", path.string(),
-                    fs::exists(path / "tokenizer.model")
-                        ? "it has a SentencePiece tokenizer.model: convert it to tokenizer.json"
-                        : "copy the model's tokenizer.json into it");
-  return std::make_shared<PipelineTokenizer>(open_source(file), file.parent_path());
+std::shared_ptr<const Tokenizer> make_tokenizer(TokenizerDefinition definition) {
+  return std::make_shared<PipelineTokenizer>(std::move(definition));
 }
 
 }  // namespace attar
