@@ -15,15 +15,10 @@ using testing::golden_config;
 using testing::golden_spec;
 using testing::kGolden;
 
-/// Those that are there: most lie beside the checkout.
-const std::vector<std::string> kModels = [] {
-  std::vector<std::string> present;
-  for (const char* name : {"llama_gqa", "llama_llama3rope", "llama_tied", "mistral_swa", "qwen2",
-                           "qwen3", "qwen3_5_text", "qwen3_next", "smollm3_nope", "gemma2",
-                           "gemma3_text", "phi3_default", "phi3_longrope", "gpt2", "gpt_neox"})
-    if (has_fixture(name)) present.emplace_back(name);
-  return present;
-}();
+const std::vector<std::string> kModels = {
+    "llama_gqa",   "llama_llama3rope", "llama_tied",    "mistral_swa",  "qwen2",
+    "qwen3",       "qwen3_5_text",     "qwen3_next",    "smollm3_nope", "gemma2",
+    "gemma3_text", "phi3_default",     "phi3_longrope", "gpt2",         "gpt_neox"};
 
 /// All that a spec says, as text.
 std::string describe(const ModelSpec& spec) {
@@ -53,6 +48,7 @@ TEST(Families, ReadTheGoldenModels) {
       {"phi3_longrope", 82240}, {"gpt2", 79296},
       {"gpt_neox", 87456}};
   for (const std::string& model : kModels) {
+    if (!has_fixture(model)) continue;  // the runtime's tests say so
     const auto directory = ModelDirectory::open(fixture(model));
     const ModelSpec spec = read_model_spec(directory.config, model);
     EXPECT_EQ(spec.parameters(), parameters.at(model)) << model;
@@ -199,7 +195,6 @@ TEST(Families, WriteAPrunedModel) {
 
 TEST(Families, RefuseHeadsThatTheirConfigurationCannotSay) {
   for (const std::string model : {"gpt2", "gpt_neox"}) {
-    if (!has_fixture(model)) GTEST_SKIP() << "no reference model " << model;
     auto config = golden_config(model);
     ModelSpec spec = read_model_spec(config, model);
     for (BlockSpec& block : spec.blocks) block.attention.heads = block.attention.kv_heads = 2;
