@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <numeric>
 
 #include "compress/architecture/family.h"
@@ -29,9 +30,15 @@ StageEstimate estimate_prune(const StageSpec& stage, const Recipe& recipe,
   estimate.bytes =
       static_cast<uint64_t>(estimate.parameters) * dtype_size(stored_dtype(input.config));
 
-  uint64_t block = 0;
-  for (const auto& [name, linear] : spec.blocks.front().linears())
-    block += static_cast<uint64_t>(linear->out * linear->in);
+  uint64_t block = 0;  // weights of the largest one
+  double weights = 0;  // of all
+  for (const BlockSpec& one : spec.blocks) {
+    uint64_t mine = 0;
+    for (const auto& [name, linear] : one.linears())
+      mine += static_cast<uint64_t>(linear->out * linear->in);
+    block = std::max(block, mine);
+    weights += static_cast<double>(mine);
+  }
   const auto hidden = static_cast<uint64_t>(spec.hidden), vocab = static_cast<uint64_t>(spec.vocab);
   const DataSpec* data = recipe.find_data(options.data);
   uint64_t tokens = 0, window = 0;
@@ -41,13 +48,13 @@ StageEstimate estimate_prune(const StageSpec& stage, const Recipe& recipe,
   }
   estimate.peak_bytes = block * 8 + tokens * hidden * 4 + (vocab * hidden + 4 * window * vocab) * 4;
   constexpr double kFlopsPerSecond = 2e11, kBytesPerSecond = 5e8;
-  const double weights = static_cast<double>(block) * static_cast<double>(spec.blocks.size());
   estimate.seconds = 4 * weights * static_cast<double>(tokens) / kFlopsPerSecond +
                      static_cast<double>(input.bytes) / kBytesPerSecond;
-  if (options.method == "width" && counts.ffn % 32 != 0)
-    estimate.notes.push_back(fmt::format(
-        "down_proj gets {} columns, no multiple of 32: group-wise quantization will not fit",
-        counts.ffn));
+  for (const auto& [width, kept] : counts.ffn)
+    if (kept % 32 != 0)
+      estimate.notes.push_back(fmt::format(
+          "down_proj gets {} columns, no multiple of 32: group-wise quantization will not fit",
+          kept));
   return estimate;
 }
 

@@ -83,10 +83,9 @@ std::shared_ptr<const WeightSource> masked_weights(
   for (size_t i = 0; i < spec.blocks.size(); ++i) {
     if (std::binary_search(plan.layers.begin(), plan.layers.end(), static_cast<int64_t>(i)))
       continue;
-    const BlockSpec& block = spec.blocks[i];
-    for (const std::string* name : {&block.attention.o.weight, &block.attention.o.bias,
-                                    &block.mlp.down.weight, &block.mlp.down.bias})
-      if (!name->empty()) masks[*name].nothing = true;
+    for (const LinearSpec* output : spec.blocks[i].outputs())
+      for (const std::string* name : {&output->weight, &output->bias})
+        if (!name->empty()) masks[*name].nothing = true;
   }
   return std::make_shared<MaskedWeights>(source, std::move(masks));
 }

@@ -20,15 +20,41 @@ void refuse(const std::optional<double>& value, const char* name, const char* me
                     "chain two prune stages, one for width and one for depth");
 }
 
+/// Layers of one kind must have the same widths: that is all that config.json can say.
 void require_uniform(const ModelSpec& spec, const std::string& where) {
-  const BlockSpec& first = spec.blocks.front();
-  for (size_t i = 1; i < spec.blocks.size(); ++i) {
+  const AttentionSpec* attention = spec.first_attention();
+  std::map<bool, std::vector<int64_t>> widths;  // of dense layers, of those with experts
+  for (size_t i = 0; i < spec.blocks.size(); ++i) {
     const BlockSpec& block = spec.blocks[i];
-    if (block.mlp.width != first.mlp.width || block.attention.heads != first.attention.heads ||
-        block.attention.kv_heads != first.attention.kv_heads)
-      throw bad_input(fmt::format("layer {} has other widths than layer 0", i), where,
+    std::vector<int64_t> mine;
+    for (const MlpSpec* mlp : block.mlps()) mine.push_back(mlp->width);
+    const auto& first = widths.emplace(block.moe.has_value(), mine).first->second;
+    const bool same_heads = block.delta_net || (block.attention.heads == attention->heads &&
+                                                block.attention.kv_heads == attention->kv_heads);
+    if (first != mine || !same_heads)
+      throw bad_input(fmt::format("layer {} has other widths than layers before it", i), where,
                       "width pruning needs the same widths in every layer");
   }
+}
+
+/// What stays of MLPs of every width.
+std::map<int64_t, int64_t> kept_neurons(const ModelSpec& spec, const PruneOptions& options,
+                                        const std::string& where) {
+  std::map<int64_t, int64_t> kept;
+  for (const BlockSpec& block : spec.blocks)
+    for (const MlpSpec* mlp : block.mlps()) kept[mlp->width] = mlp->width;
+  const std::optional<double>& keep = options.keep.ffn;
+  if (!keep) return kept;
+  if (*keep > 1 && kept.size() > 1) {
+    std::vector<int64_t> widths;
+    for (const auto& [width, count] : kept) widths.push_back(width);
+    throw bad_input(fmt::format("the model has MLPs of {} neurons; a count fits only one of them",
+                                fmt::join(widths, ", ")),
+                    where + ".keep.ffn", "give a share, for instance 0.5");
+  }
+  for (auto& [width, count] : kept)
+    count = kept_count(*keep, width, options.multiple_of, where + ".keep.ffn");
+  return kept;
 }
 
 /// How many key-value groups hold the heads to keep.
@@ -48,25 +74,45 @@ int64_t kept_groups(double keep, const AttentionSpec& attention, const std::stri
 bool same_wiring(const BlockSpec& a, const BlockSpec& b) {
   return a.attention.rope == b.attention.rope && a.attention.window == b.attention.window &&
          a.attention.head_dim == b.attention.head_dim && a.mlp.activation == b.mlp.activation &&
-         a.attention.q_norm.kind == b.attention.q_norm.kind;
+         a.attention.q_norm.kind == b.attention.q_norm.kind &&
+         a.delta_net.has_value() == b.delta_net.has_value() &&
+         a.moe.has_value() == b.moe.has_value();
+}
+
+void shrink(AttentionSpec& attention, int64_t kv_groups) {
+  const int64_t per_group = attention.heads / attention.kv_heads;
+  attention.kv_heads = kv_groups;
+  attention.heads = kv_groups * per_group;
+  attention.o.in = attention.heads * attention.head_dim;
+  attention.q.out = attention.gated ? 2 * attention.o.in : attention.o.in;
+  attention.k.out = attention.v.out = attention.kv_heads * attention.head_dim;
+}
+
+void shrink(MlpSpec& mlp, const KeptCounts& counts) {
+  const auto kept = counts.ffn.find(mlp.width);
+  if (kept == counts.ffn.end()) return;  // no such MLP, or depth pruning
+  mlp.width = mlp.up.out = mlp.down.in = kept->second;
+  if (mlp.gated()) mlp.gate.out = kept->second;
 }
 
 }  // namespace
 
 KeptCounts kept_counts(const ModelSpec& spec, const PruneOptions& options,
                        const std::string& where) {
-  const BlockSpec& block = spec.blocks.front();
-  KeptCounts counts{block.mlp.width, block.attention.kv_heads,
-                    static_cast<int64_t>(spec.blocks.size())};
+  const AttentionSpec* attention = spec.first_attention();
+  KeptCounts counts{
+      {}, attention == nullptr ? 0 : attention->kv_heads, static_cast<int64_t>(spec.blocks.size())};
   const KeepOptions& keep = options.keep;
   if (!keep.ffn && !keep.heads && !keep.layers)
     throw bad_input("keep says nothing", where, "for instance keep: {ffn: 0.5, heads: 0.75}");
   if (options.method == "width") {
     refuse(keep.layers, "layers", "width", where);
     require_uniform(spec, where);
-    if (keep.ffn)
-      counts.ffn = kept_count(*keep.ffn, block.mlp.width, options.multiple_of, where + ".keep.ffn");
-    if (keep.heads) counts.kv_groups = kept_groups(*keep.heads, block.attention, where);
+    counts.ffn = kept_neurons(spec, options, where);
+    if (keep.heads && attention == nullptr)
+      throw bad_input("no layer has softmax attention", where + ".keep.heads",
+                      "heads of Gated DeltaNet layers stay");
+    if (keep.heads) counts.kv_groups = kept_groups(*keep.heads, *attention, where);
     return counts;
   }
   refuse(keep.ffn, "ffn", "depth", where);
@@ -88,14 +134,12 @@ nlohmann::ordered_json pruned_config(const nlohmann::ordered_json& config, const
   pruned.blocks.clear();
   for (const int64_t layer : layers) {
     BlockSpec block = spec.blocks[static_cast<size_t>(layer)];
-    AttentionSpec& attention = block.attention;
-    const int64_t per_group = attention.heads / attention.kv_heads;
-    attention.kv_heads = counts.kv_groups;
-    attention.heads = counts.kv_groups * per_group;
-    attention.q.out = attention.o.in = attention.heads * attention.head_dim;
-    attention.k.out = attention.v.out = attention.kv_heads * attention.head_dim;
-    block.mlp.width = block.mlp.up.out = block.mlp.down.in = counts.ffn;
-    if (block.mlp.gated()) block.mlp.gate.out = counts.ffn;
+    if (!block.delta_net) shrink(block.attention, counts.kv_groups);
+    if (!block.moe) shrink(block.mlp, counts);
+    if (block.moe) {
+      for (MlpSpec& expert : block.moe->experts) shrink(expert, counts);
+      shrink(block.moe->shared, counts);
+    }
     pruned.blocks.push_back(std::move(block));
   }
   nlohmann::ordered_json result = config;

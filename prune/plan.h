@@ -26,11 +26,14 @@ struct PrunePlan {
 
 /// How many of each stay, from the options alone.
 struct KeptCounts {
-  int64_t ffn = 0, kv_groups = 0, layers = 0;
+  std::map<int64_t, int64_t>
+      ffn;                // neurons of an MLP, by its width: dense, expert's, shared expert's
+  int64_t kv_groups = 0;  // 0: no layer has softmax attention
+  int64_t layers = 0;
 };
 /// Throws bad_input: nothing or more than everything kept, options of the other method, heads that
-/// are no whole groups, a model without uniform widths, fewer layers kept than protected. `where`
-/// is the stage's place.
+/// are no whole groups, a model whose layers of one kind differ in widths, a count of neurons for
+/// MLPs of several widths, fewer layers kept than protected. `where` is the stage's place.
 KeptCounts kept_counts(const ModelSpec& spec, const PruneOptions& options,
                        const std::string& where);
 

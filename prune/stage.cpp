@@ -133,7 +133,8 @@ class PruneRun {
   }
 
   int64_t count_of(const DependencyGroup& group) const {
-    return group.kind == DependencyGroup::Kind::ffn_neurons ? counts_.ffn : counts_.kv_groups;
+    return group.kind == DependencyGroup::Kind::ffn_neurons ? counts_.ffn.at(group.units)
+                                                            : counts_.kv_groups;
   }
 
   void choose_units() {
@@ -155,18 +156,48 @@ class PruneRun {
       for (const DependencyGroup& group : groups)
         if (group.block == index) choose_from(group, evidence);
     }
+    if (options_.keep.heads) note_recurrent_layers();
+  }
+
+  /// Heads of DeltaNet layers were not asked about.
+  void note_recurrent_layers() {
+    std::vector<size_t> layers;
+    for (size_t i = 0; i < spec_.blocks.size(); ++i)
+      if (spec_.blocks[i].delta_net) layers.push_back(i);
+    if (!layers.empty())
+      context_.report.fallbacks.push_back(
+          {"heads not pruned", fmt::format("layers {}", fmt::join(layers, ", ")),
+           "Gated DeltaNet layers keep their heads; keep.heads is for softmax attention"});
+  }
+
+  /// "layer 3 ffn", "layer 3 ffn of model.layers.3.mlp.experts.5"
+  std::string label(const DependencyGroup& group) const {
+    if (group.kind != DependencyGroup::Kind::ffn_neurons)
+      return fmt::format("layer {} heads", group.block);
+    const BlockSpec& block = spec_.blocks[static_cast<size_t>(group.block)];
+    const std::string& down = group.columns.front().tensor;
+    if (!block.moe) return fmt::format("layer {} ffn", group.block);
+    const std::string module = down.substr(0, down.rfind(".weight"));
+    return fmt::format("layer {} ffn of {}", group.block, module.substr(0, module.rfind('.')));
+  }
+
+  /// What decides about a group: calibration, or weights where no token came by (an expert).
+  const Criterion& criterion_for(const DependencyGroup& group, const UnitStatistics* inputs) {
+    if (!criterion_.needs_data || (inputs != nullptr && inputs->rows > 0)) return criterion_;
+    context_.report.fallbacks.push_back({"ranked by magnitude of weights", label(group),
+                                         "no token of the calibration data was routed there"});
+    return *find_criterion("magnitude");
   }
 
   void choose_from(const DependencyGroup& group, const BlockEvidence& evidence) {
     const std::string& output = group.columns.front().tensor;
-    const auto inputs = evidence.inputs.find(output);
-    const std::vector<double> scores = criterion_.units(unit_evidence(
-        group, *model_.weights, inputs == evidence.inputs.end() ? nullptr : &inputs->second));
+    const auto found = evidence.inputs.find(output);
+    const UnitStatistics* inputs = found == evidence.inputs.end() ? nullptr : &found->second;
+    const std::vector<double> scores =
+        criterion_for(group, inputs).units(unit_evidence(group, *model_.weights, inputs));
     KeptUnits units{group, highest(scores, count_of(group))};
     const bool ffn = group.kind == DependencyGroup::Kind::ffn_neurons;
-    Json row = {{"module", fmt::format("layer {} {}", group.block, ffn ? "ffn" : "heads")},
-                {"units", group.units},
-                {"kept", units.kept.size()}};
+    Json row = {{"module", label(group)}, {"units", group.units}, {"kept", units.kept.size()}};
     double all = 0, kept = 0, lowest = INFINITY;
     for (const double score : scores) all += score;
     for (const int64_t unit : units.kept) {
@@ -176,6 +207,7 @@ class PruneRun {
     row["score_kept"] = all > 0 ? kept / all : 1.0;
     row["lowest_kept_score"] = lowest;
     if (!ffn) row["kept_units"] = units.kept;
+    if (inputs != nullptr) row["tokens"] = inputs->rows;
     if (options_.compensate == "least_squares") refit(units, evidence, row);
     if (!group.norm.empty()) rescale(units);
     context_.report.layers.push_back(std::move(row));
@@ -216,8 +248,10 @@ class PruneRun {
     std::vector<int64_t> columns;
     for (const int64_t unit : units.kept)
       for (int64_t i = 0; i < part.per_unit; ++i) columns.push_back(unit * part.per_unit + i);
-    std::vector<float> fitted = refit_columns(w, static_cast<int64_t>(w.size()) / cols, cols,
-                                              evidence.grams.at(part.tensor), columns);
+    const auto gram = evidence.grams.find(part.tensor);  // none for an expert without tokens
+    std::vector<float> fitted;
+    if (gram != evidence.grams.end())
+      fitted = refit_columns(w, static_cast<int64_t>(w.size()) / cols, cols, gram->second, columns);
     row["compensated"] = !fitted.empty();
     if (fitted.empty())
       context_.report.fallbacks.push_back(
@@ -279,20 +313,27 @@ class PruneRun {
 
   void report_facts(const ModelSpec& pruned) const {
     Json& facts = context_.report.facts;
-    const AttentionSpec& before = spec_.blocks.front().attention;
-    const AttentionSpec& after = pruned.blocks.front().attention;
     facts["criterion"] = criterion_.name;
     facts["parameters_before"] = spec_.parameters();
     facts["parameters"] = pruned.parameters();
     facts["layers"] = {{"before", spec_.blocks.size()}, {"after", pruned.blocks.size()}};
-    facts["heads"] = {{"before", before.heads}, {"after", after.heads}};
-    facts["kv_heads"] = {{"before", before.kv_heads}, {"after", after.kv_heads}};
-    facts["ffn"] = {{"before", spec_.blocks.front().mlp.width},
-                    {"after", pruned.blocks.front().mlp.width},
-                    {"multiple_of", options_.multiple_of}};
-    if (options_.keep.ffn && *options_.keep.ffn <= 1)
-      facts["ffn"]["asked"] =
-          *options_.keep.ffn * static_cast<double>(spec_.blocks.front().mlp.width);
+    for (size_t i = 0; i < pruned.blocks.size(); ++i) {
+      const AttentionSpec& after = pruned.blocks[i].attention;
+      const AttentionSpec& before = spec_.blocks[static_cast<size_t>(plan_.layers[i])].attention;
+      if (before.kv_heads == 0) continue;
+      facts["heads"] = {{"before", before.heads}, {"after", after.heads}};
+      facts["kv_heads"] = {{"before", before.kv_heads}, {"after", after.kv_heads}};
+      break;
+    }
+    Json widths = Json::array();
+    for (const auto& [width, kept] : counts_.ffn) {
+      Json row = {{"before", width}, {"after", kept}, {"multiple_of", options_.multiple_of}};
+      if (options_.keep.ffn && *options_.keep.ffn <= 1)
+        row["asked"] = *options_.keep.ffn * static_cast<double>(width);
+      widths.push_back(std::move(row));
+    }
+    if (widths.size() == 1) facts["ffn"] = widths.front();
+    if (widths.size() > 1) facts["ffn"] = widths;  // dense, experts, shared expert
     if (pruned.parameters() == spec_.parameters()) facts["note"] = "nothing was removed";
     if (windows_.window > 0) facts["calibration"] = calibration_facts(windows_);
   }

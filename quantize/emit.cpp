@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <map>
 
 #include "compress/architecture/storage.h"
 #include "compress/base/error.h"
@@ -40,10 +41,11 @@ std::vector<std::byte> converted(const DenseTensor& dense, const TensorPlan& pla
 
 template <class F>
 void for_parts(const QuantizeCheckpoint& checkpoint, const std::vector<QuantModule>& modules, F f) {
+  std::map<std::string_view, const QuantModule*> by_name;
+  for (const QuantModule& module : modules) by_name.emplace(module.name, &module);
   for (int64_t part = 0; part < checkpoint.finished(); ++part)
     for (const auto& [name, q] : checkpoint.load(part, modules).matrices)
-      for (const QuantModule& module : modules)
-        if (module.name == name) f(module.linear.weight, q);
+      f(by_name.at(name)->linear.weight, q);
 }
 
 bool equal(std::span<const std::byte> a, std::span<const std::byte> b) {
@@ -88,11 +90,13 @@ HiddenStream last_hidden(const ModelSpec& spec, const WeightSource& weights,
 std::vector<TensorPlan> plan_tensors(const ModelSpec& spec, const QuantPlan& plan,
                                      const std::optional<DType>& dense,
                                      const std::function<DType(const std::string&)>& dtype_of) {
+  std::map<std::string_view, const QuantModule*> by_weight;
+  for (const QuantModule& module : plan.modules) by_weight.emplace(module.linear.weight, &module);
   std::vector<TensorPlan> result;
   for (const TensorSpec& tensor : tensors(spec)) {
     TensorPlan row{tensor.name, tensor.shape, dense ? *dense : dtype_of(tensor.name), {}};
-    for (const QuantModule& module : plan.modules)
-      if (module.linear.weight == tensor.name) row.layout = module.layout;
+    const auto module = by_weight.find(tensor.name);
+    if (module != by_weight.end()) row.layout = module->second->layout;
     result.push_back(std::move(row));
   }
   return result;

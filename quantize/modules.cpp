@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
+#include <set>
 
 #include "compress/architecture/storage.h"
 #include "compress/base/error.h"
@@ -88,18 +90,23 @@ std::string legal_groups(int64_t cols, int64_t group) {
 /// The parts of one stored tensor are quantized together or not at all.
 void require_whole_tensors(const QuantPlan& plan, const std::vector<QuantModule>& all,
                            const std::string& where) {
-  for (const QuantModule& module : plan.modules)
-    for (const QuantModule& other : all) {
-      if (other.stored != module.stored) continue;
-      const auto same = [&](const QuantModule& m) {
-        return m.name == other.name && m.layout == module.layout;
-      };
-      if (std::none_of(plan.modules.begin(), plan.modules.end(), same))
-        throw bad_input(fmt::format("{} is to be quantized and {} not, but both stand in one "
-                                    "tensor, {}",
-                                    module.name, other.name, module.stored),
-                        where, "name " + last_part(module.stored) + " in targets or ignore");
-    }
+  std::map<std::string_view, const QuantModule*> planned;    // by name
+  std::map<std::string_view, const QuantModule*> by_stored;  // one of each
+  for (const QuantModule& module : plan.modules) {
+    planned.emplace(module.name, &module);
+    by_stored.emplace(module.stored, &module);
+  }
+  for (const QuantModule& other : all) {
+    const auto partner = by_stored.find(other.stored);
+    if (partner == by_stored.end()) continue;
+    const QuantModule& module = *partner->second;
+    const auto found = planned.find(other.name);
+    if (found == planned.end() || found->second->layout != module.layout)
+      throw bad_input(
+          fmt::format("{} is to be quantized and {} not, but both stand in one tensor, {}",
+                      module.name, other.name, module.stored),
+          where, "name " + last_part(module.stored) + " in targets or ignore");
+  }
 }
 
 /// Files hold these layers as [in, out], which compressed-tensors has no word for: other programs
@@ -121,22 +128,19 @@ void note_transposed(const QuantPlan& plan, const ModelSpec& spec,
 /// Layers that many programs store as one matrix; they need one layout.
 void note_split_partners(const QuantPlan& plan, const ModelSpec& spec,
                          std::vector<std::string>& notes) {
-  const auto quantized = [&](const LinearSpec& linear) {
-    return std::any_of(plan.modules.begin(), plan.modules.end(), [&](const QuantModule& module) {
-      return module.linear.weight == linear.weight;
-    });
+  std::set<std::string_view> planned;
+  for (const QuantModule& module : plan.modules) planned.insert(module.linear.weight);
+  const auto quantized = [&](const LinearSpec& linear) { return planned.contains(linear.weight); };
+  const auto note = [&](const char* layers) {
+    notes.push_back(fmt::format(
+        "{} are only partly quantized: servers that fuse them will not load this model", layers));
   };
   for (const BlockSpec& block : spec.blocks) {
     const bool q = quantized(block.attention.q);
-    const bool split_attention =
-        q != quantized(block.attention.k) || q != quantized(block.attention.v);
-    const bool split_mlp =
-        block.mlp.gated() && quantized(block.mlp.gate) != quantized(block.mlp.up);
-    if (!split_attention && !split_mlp) continue;
-    notes.push_back(
-        fmt::format("{} are only partly quantized: servers that fuse them will not load this model",
-                    split_attention ? "q, k and v" : "gate and up"));
-    return;
+    if (q != quantized(block.attention.k) || q != quantized(block.attention.v))
+      return note("q, k and v");
+    for (const MlpSpec* mlp : block.mlps())
+      if (mlp->gated() && quantized(mlp->gate) != quantized(mlp->up)) return note("gate and up");
   }
 }
 

@@ -95,7 +95,8 @@ class QuantizeRun {
 
  private:
   DType own_dtype() const {
-    return std::get<DenseTensor>(model_.weights->load(spec_.blocks.front().attention.o.weight))
+    return std::get<DenseTensor>(
+               model_.weights->load(spec_.blocks.front().outputs().front()->weight))
         .dtype;
   }
 

@@ -75,6 +75,24 @@ const char* task_name(Task task) {
   return "";
 }
 
+/// Widths of the feed-forward halves, and how many blocks have DeltaNet or experts.
+void add_block_kinds(const ModelSpec& spec, Json& json) {
+  int64_t recurrent = 0, sparse = 0;
+  for (const BlockSpec& block : spec.blocks) {
+    recurrent += block.delta_net.has_value();
+    sparse += block.moe.has_value();
+    if (!block.moe && !json.contains("ffn")) json["ffn"] = block.mlp.width;
+    if (!block.moe || json.contains("experts")) continue;
+    json["experts"] = block.moe->experts.size();
+    json["experts_per_token"] = block.moe->top_k;
+    json["expert_ffn"] = block.moe->experts.front().width;
+    json["shared_expert_ffn"] = block.moe->shared.width;
+    json["active_parameters"] = spec.active_parameters();
+  }
+  if (recurrent > 0) json["delta_net_layers"] = recurrent;
+  if (sparse > 0) json["expert_layers"] = sparse;
+}
+
 /// The dimensions of a model whose family is known; otherwise, or when the weights contradict
 /// config.json, `problem` says so: looking at a model that can't be run is what inspect is for.
 void add_architecture(const ModelDirectory& model, Json& json) {
@@ -85,10 +103,12 @@ void add_architecture(const ModelDirectory& model, Json& json) {
     json["family"] = spec.family;
     json["layers"] = spec.blocks.size();
     json["hidden"] = spec.hidden;
-    json["heads"] = spec.blocks.front().attention.heads;
-    json["kv_heads"] = spec.blocks.front().attention.kv_heads;
-    json["head_dim"] = spec.blocks.front().attention.head_dim;
-    json["ffn"] = spec.blocks.front().mlp.width;
+    if (const AttentionSpec* attention = spec.first_attention()) {
+      json["heads"] = attention->heads;
+      json["kv_heads"] = attention->kv_heads;
+      json["head_dim"] = attention->head_dim;
+    }
+    add_block_kinds(spec, json);
     json["vocab"] = spec.vocab;
     json["max_positions"] = spec.max_positions;
     json["task"] = task_name(spec.task);

@@ -73,12 +73,18 @@ inline TrainingCost estimate_training(const TrainingOptions& options, const Trai
   int64_t attention = 0, activations = 0;  // operations, bytes a token
   for (const auto& block : spec.blocks) {
     attention += 4 * window * block.attention.heads * block.attention.head_dim;
-    activations += kActivationsPerHidden * spec.hidden + kActivationsPerWidth * block.mlp.width +
+    if (const auto& net = block.delta_net)
+      attention += 6 * net->value_heads * net->key_dim * net->value_dim;
+    int64_t width = block.mlp.width;
+    if (block.moe)
+      width = block.moe->top_k * block.moe->experts.front().width + block.moe->shared.width;
+    activations += kActivationsPerHidden * spec.hidden + kActivationsPerWidth * width +
                    2 * window * block.attention.heads;
   }
   const int64_t parameters = spec.parameters();
-  double per_token = static_cast<double>(4 * parameters + 2 * load.trainable + 3 * attention);
-  if (load.teacher) per_token += 2.0 * static_cast<double>(load.teacher->parameters());
+  double per_token =
+      static_cast<double>(4 * spec.active_parameters() + 2 * load.trainable + 3 * attention);
+  if (load.teacher) per_token += 2.0 * static_cast<double>(load.teacher->active_parameters());
   cost.seconds = steps * static_cast<double>(tokens_a_step) * per_token / kRate;
   // Weights and their half-precision copy; gradient and two moments of what is trained;
   // activations.
