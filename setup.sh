@@ -18,6 +18,7 @@ packages=(
   libtorch-dev libopenblas0-openmp            # training; the OpenMP build of OpenBLAS doubles its speed
   libeigen3-dev libyaml-cpp-dev libboost-program-options-dev
   nlohmann-json3-dev libfmt-dev libpcre2-dev libutf8proc-dev libssl-dev
+  libcurl4-openssl-dev                        # models from a hub
   libgtest-dev libgmock-dev libbenchmark-dev  # tests and benchmarks
 )
 

@@ -1,7 +1,11 @@
 // attar bench: how fast the kernels and a model are on this machine.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <chrono>
+
 #include "compress/base/error.h"
+#include "compress/base/files.h"
 #include "compress/base/process.h"
 #include "compress/base/progress.h"
 #include "compress/base/threads.h"
@@ -9,6 +13,7 @@
 #include "compress/formats/weights.h"
 #include "compress/kernels/benchmark.h"
 #include "compress/runtime/speed.h"
+#include "compress/tokenizer/tokenizer.h"
 
 namespace attar::cli {
 namespace {
@@ -129,17 +134,55 @@ void bench_model(const std::string& path, const SpeedOptions& options,
                   options.repetitions));
 }
 
+/// One thread's speed on a text, and the time to load the vocabulary.
+void bench_tokenizer(const std::string& path, const std::string& file, int repetitions, bool json) {
+  using Clock = std::chrono::steady_clock;
+  const auto since = [](Clock::time_point start) {
+    return std::chrono::duration<double>(Clock::now() - start).count();
+  };
+  const std::string text = read_text(file);
+  if (text.empty()) throw bad_input("the text is empty", file);
+  if (repetitions < 1) throw bad_input("at least one repetition is needed", "--repetitions");
+  std::vector<double> loads, rates;
+  size_t ids = 0;
+  for (int i = 0; i < repetitions; ++i) {
+    auto start = Clock::now();
+    const auto tokenizer = Tokenizer::load(path);
+    loads.push_back(1e3 * since(start));
+    start = Clock::now();
+    ids = tokenizer->encode(text).size();
+    rates.push_back(1e-6 * static_cast<double>(text.size()) / since(start));
+  }
+  const auto median = [](std::vector<double>& values) {
+    std::sort(values.begin(), values.end());
+    return values[values.size() / 2];
+  };
+  const double load = median(loads), rate = median(rates);
+  if (json)
+    fmt::print("{}\n", Json{{"encode_mb_per_s", rate},
+                            {"load_ms", load},
+                            {"ids", ids},
+                            {"bytes", text.size()},
+                            {"repetitions", repetitions}}
+                           .dump(2));
+  else
+    fmt::print(
+        "encode  {:>8.1f} MB/s on one thread, {:.2f} bytes an id\nload    {:>8.1f} ms\n", rate,
+        static_cast<double>(text.size()) / static_cast<double>(std::max<size_t>(ids, 1)), load);
+}
+
 int run(const Command& self, const std::vector<std::string>& args) {
   po::options_description options("Options");
-  std::string what, model, activations;
+  std::string what, model, activations, text;
   KernelBenchmark kernel;
   SpeedOptions speed;
   options.add_options()                                                                        //
-      ("what", po::value(&what)->required(), "kernels or model")                               //
-      ("model", po::value(&model), "model: its directory")                                     //
+      ("what", po::value(&what)->required(), "kernels, model or tokenizer")                    //
+      ("model", po::value(&model), "model and tokenizer: the directory")                       //
       ("prompt", po::value(&speed.prompt)->default_value(speed.prompt), "model: ids to read")  //
       ("generate", po::value(&speed.generate)->default_value(speed.generate),
-       "model: ids to write after them")  //
+       "model: ids to write after them")                                       //
+      ("text", po::value(&text), "tokenizer: a file with the text to encode")  //
       ("activations", po::value(&activations)->default_value("exact"),
        "model: how activations enter products with quantized weights, exact or int8")  //
       ("repetitions", po::value<int>()->default_value(5),
@@ -163,8 +206,13 @@ int run(const Command& self, const std::vector<std::string>& args) {
       throw bad_input("unknown kind '" + activations + "'", "--activations", "known: exact, int8");
     bench_model(model, speed, {activations == "int8" ? Activations::int8 : Activations::exact},
                 parsed.json);
+  } else if (what == "tokenizer") {
+    if (model.empty() || text.empty())
+      throw bad_input("the tokenizer or the text is missing", {},
+                      "usage: attar bench tokenizer MODEL --text FILE");
+    bench_tokenizer(model, text, speed.repetitions, parsed.json);
   } else {
-    throw bad_input("unknown benchmark '" + what + "'", {}, "known: kernels, model");
+    throw bad_input("unknown benchmark '" + what + "'", {}, "known: kernels, model, tokenizer");
   }
   return 0;
 }
@@ -172,11 +220,12 @@ int run(const Command& self, const std::vector<std::string>& args) {
 }  // namespace
 
 Command bench_command() {
-  return {"bench", "kernels | model MODEL [options]",
+  return {"bench", "kernels | model MODEL | tokenizer MODEL [options]",
           "measures speed, beside what the machine can do at most",
           "attar bench kernels\n"
           "attar bench kernels --k 1024 --n 1024 --m 1 --threads 1 --json\n"
-          "attar bench model ./student --prompt 512 --generate 128",
+          "attar bench model ./student --prompt 512 --generate 128\n"
+          "attar bench tokenizer ./student --text story.txt",
           run};
 }
 

@@ -2,12 +2,15 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <sstream>
 
 #include "compress/base/error.h"
 #include "compress/base/nearest.h"
 #include "compress/base/progress.h"
 #include "compress/base/threads.h"
+#include "compress/hub/pull.h"
 
 namespace attar::cli {
 namespace {
@@ -28,6 +31,26 @@ std::vector<std::string> option_names(const po::options_description& options) {
   return names;
 }
 
+/// The options and arguments that name models. An address there (hf://owner/name) is downloaded,
+/// and the command sees the directory; `name=address` keeps the name.
+constexpr std::array<std::string_view, 6> kModels = {"model", "tokenizer", "reference",
+                                                     "path",  "base",      "teacher"};
+
+bool download_models(po::parsed_options& parsed) {
+  bool changed = false;
+  for (auto& option : parsed.options) {
+    if (std::find(kModels.begin(), kModels.end(), option.string_key) == kModels.end()) continue;
+    for (std::string& value : option.value) {
+      const size_t named = value.find("=hf://");
+      const size_t begin = named == std::string::npos ? 0 : named + 1;
+      if (!is_hub_address(std::string_view(value).substr(begin))) continue;
+      value.replace(begin, std::string::npos, local_model(value.substr(begin)).string());
+      changed = true;
+    }
+  }
+  return changed;
+}
+
 /// Runs boost's parser and turns its errors into ours.
 po::variables_map read(const Command& command, const std::vector<std::string>& args,
                        const po::options_description& options,
@@ -46,11 +69,17 @@ po::variables_map read(const Command& command, const std::vector<std::string>& a
   try {
     po::variables_map values;
     const int style = po::command_line_style::unix_style & ~po::command_line_style::allow_guessing;
-    po::store(
-        po::command_line_parser(args).options(options).positional(positional).style(style).run(),
-        values);
-    if (!wants_help(values)) po::notify(values);
-    return values;
+    auto parsed =
+        po::command_line_parser(args).options(options).positional(positional).style(style).run();
+    po::store(parsed, values);
+    if (wants_help(values)) return values;
+    po::notify(values);
+    if (values.count("quiet")) set_quiet(true);
+    if (!download_models(parsed)) return values;
+    po::variables_map local;
+    po::store(parsed, local);
+    po::notify(local);
+    return local;
   } catch (const po::unknown_option& error) {
     const std::string name = error.get_option_name();
     throw bad_input("unknown option '" + name + "'", {},

@@ -5,6 +5,7 @@
 
 #include "compress/base/files.h"
 #include "compress/cli/command.h"
+#include "compress/hub/pull.h"
 #include "compress/pipeline/builtin_recipe.h"
 #include "compress/pipeline/plan.h"
 
@@ -68,9 +69,10 @@ int run(const Command& self, const std::vector<std::string>& args) {
 
   Problems problems;
   const auto place = output.empty() ? std::nullopt : std::optional<fs::path>(output);
-  const Recipe recipe = load_named_recipe(path, overrides, place, problems);
+  Recipe recipe = load_named_recipe(path, overrides, place, problems);
   validate_recipe(recipe, toolbox(), problems);
   problems.throw_if_any();
+  recipe.model = local_model(recipe.model).string();
   const Json plan = plan_recipe(recipe, toolbox());
   if (parsed.json)
     fmt::print("{}\n", plan.dump(2));

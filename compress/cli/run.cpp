@@ -7,6 +7,7 @@
 #include "compress/base/threads.h"
 #include "compress/cli/command.h"
 #include "compress/cli/training.h"
+#include "compress/hub/pull.h"
 #include "compress/pipeline/builtin_recipe.h"
 
 namespace attar::cli {
@@ -44,12 +45,14 @@ int run(const Command& self, const std::vector<std::string>& args) {
 
   Problems problems;
   const auto place = output.empty() ? std::nullopt : std::optional<fs::path>(output);
-  const Recipe recipe = load_named_recipe(path, overrides, place, problems);
+  Recipe recipe = load_named_recipe(path, overrides, place, problems);
   validate_recipe(recipe, toolbox(), problems);
   problems.throw_if_any();
   run_options.threads = thread_count();
   run_options.command = joined(process_arguments());
   if (needs_training(recipe, toolbox(), run_options)) require_training();
+
+  recipe.model = local_model(recipe.model).string();
 
   const RunResult result = run_recipe(recipe, toolbox(), run_options);
   fmt::print("{}\n{}\n", result.summary, result.report.string());

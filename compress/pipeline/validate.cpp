@@ -8,6 +8,7 @@
 #include "compress/base/error.h"
 #include "compress/base/nearest.h"
 #include "compress/data/document_readers.h"
+#include "compress/hub/address.h"
 #include "compress/pipeline/cache.h"
 #include "compress/pipeline/gates.h"
 #include "compress/pipeline/runner.h"
@@ -64,10 +65,13 @@ void check_model_place(const Recipe& recipe, Problems& problems) {
   if (recipe.model.empty()) return;
   const std::string& where = recipe.model_where;
   std::error_code code;
-  if (recipe.model.starts_with("hf://"))
-    problems.add("models are not downloaded: " + recipe.model, where,
-                 "download it first and give its directory");
-  else if (!fs::is_directory(recipe.model, code))
+  if (is_hub_address(recipe.model)) {
+    try {
+      parse_hub_address(recipe.model, where);  // whether it exists, only `run` asks
+    } catch (const Error& e) {
+      problems.add(e.what(), e.where(), e.hint());
+    }
+  } else if (!fs::is_directory(recipe.model, code))
     problems.add(
         "no such model directory: " + recipe.model, where,
         "give a directory with config.json and safetensors files; relative paths are relative "

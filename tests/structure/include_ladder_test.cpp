@@ -16,7 +16,7 @@ namespace fs = std::filesystem;
 
 const std::vector<std::string> kLadder = {"base",         "recipe",   "formats", "tokenizer",
                                           "architecture", "kernels",  "runtime", "data",
-                                          "model",        "training", "pipeline"};
+                                          "hub",          "model",    "training", "pipeline"};
 const std::vector<std::string> kAreas = {"distill", "prune", "quantize", "lora", "eval"};
 // The deployable part: an application embeds it without YAML, datasets or LibTorch.
 const std::vector<std::string> kDeployable = {"base",         "formats", "tokenizer",
