@@ -10,97 +10,224 @@
 namespace attar {
 namespace {
 
-/// [x, exact − x] row by row.
-std::vector<float> with_errors(const float* x, const std::vector<float>& exact, int64_t rows,
-                               int64_t cols) {
-  std::vector<float> z(static_cast<size_t>(2 * rows * cols));
-  parallel_for(rows, 64, [&](int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; ++row) {
-      float* to = z.data() + 2 * row * cols;
-      for (int64_t c = 0; c < cols; ++c) {
-        to[c] = x[row * cols + c];
-        to[cols + c] = exact[static_cast<size_t>(row * cols + c)] - to[c];
-      }
-    }
+constexpr int64_t kRows = 8192;  // tokens at a time: bounds the copies that are made of inputs
+
+/// exact − x, value by value.
+std::vector<float> difference(const float* exact, const float* x, int64_t count) {
+  std::vector<float> d(static_cast<size_t>(count));
+  parallel_for(count, 1 << 16, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) d[static_cast<size_t>(i)] = exact[i] - x[i];
   });
-  return z;
+  return d;
+}
+
+/// largest[c] = max(largest[c], |x[r, c]|).
+void raise_largest(const float* x, int64_t rows, int64_t cols, std::vector<float>& largest) {
+  largest.resize(static_cast<size_t>(cols));
+  parallel_for(cols, 64, [&](int64_t begin, int64_t end) {
+    for (int64_t r = 0; r < rows; ++r)
+      for (int64_t c = begin; c < end; ++c) {
+        float& most = largest[static_cast<size_t>(c)];
+        most = std::max(most, std::abs(x[r * cols + c]));
+      }
+  });
+}
+
+std::vector<float> scaled(const std::vector<double>& sums, int64_t tokens) {
+  std::vector<float> result(sums.size());
+  const double factor = 2.0 / static_cast<double>(std::max<int64_t>(1, tokens));
+  for (size_t i = 0; i < sums.size(); ++i) result[i] = static_cast<float>(sums[i] * factor);
+  return result;
 }
 
 void require_finite_moments(const std::string& module, const InputMoments& moments) {
-  for (int64_t j = 0; j < moments.width(); ++j)
-    if (!std::isfinite(moments.gram[static_cast<size_t>(j * moments.width() + j)]))
+  for (int64_t j = 0; j < moments.size; ++j)
+    if (!std::isfinite(moments.gram[static_cast<size_t>(j * moments.size + j)]))
       throw failure("the calibration inputs of " + module + " are not finite",
-                    "channel " + std::to_string(j % moments.size),
+                    "channel " + std::to_string(j),
                     "the model overflows on this data; look at its activations and its float type");
 }
 
 }  // namespace
 
-void InputMoments::add(const float* z, int64_t rows) {
-  gram.resize(static_cast<size_t>(width() * width()));
-  accumulate_gram(z, rows, width(), gram.data());
+void InputMoments::add(const float* x, int64_t rows, const float* exact) {
+  gram.resize(static_cast<size_t>(size * size));
+  if (exact != nullptr) cross.resize(gram.size());
+  accumulate_gram(x, rows, size, gram.data());
+  if (with_largest) raise_largest(x, rows, size, largest);
+  for (int64_t row = 0; exact != nullptr && row < rows; row += kRows) {
+    const int64_t count = std::min(kRows, rows - row);
+    const auto d = difference(exact + row * size, x + row * size, count * size);
+    accumulate_cross(d.data(), size, x + row * size, size, count, cross.data());
+  }
   tokens += rows;
 }
 
 std::vector<float> InputMoments::hessian() const {
-  std::vector<float> h(static_cast<size_t>(size * size));
-  const double factor = 2.0 / static_cast<double>(tokens);
-  for (int64_t i = 0; i < size; ++i)
-    for (int64_t j = 0; j < size; ++j)
-      h[static_cast<size_t>(i * size + j)] =
-          static_cast<float>(gram[static_cast<size_t>(i * width() + j)] * factor);
-  return h;
+  return scaled(gram, tokens);
 }
 
 std::vector<float> InputMoments::error_cross() const {
-  std::vector<float> cross(static_cast<size_t>(size * size));
-  const double factor = 2.0 / static_cast<double>(tokens);
-  for (int64_t i = 0; i < size; ++i)
-    for (int64_t j = 0; j < size; ++j)
-      cross[static_cast<size_t>(i * size + j)] =
-          static_cast<float>(gram[static_cast<size_t>((size + i) * width() + j)] * factor);
-  return cross;
+  return scaled(cross, tokens);
 }
 
 std::map<std::string, std::string> input_leaders(const BlockSpec& block) {
   std::map<std::string, std::string> leaders;
-  const AttentionSpec& attention = block.attention;
-  for (const LinearSpec* linear : {&attention.q, &attention.k, &attention.v})
-    leaders[linear->module()] = attention.q.module();
-  leaders[attention.o.module()] = attention.o.module();
-  const LinearSpec& first = block.mlp.gated() ? block.mlp.gate : block.mlp.up;
-  leaders[first.module()] = leaders[block.mlp.up.module()] = first.module();
-  leaders[block.mlp.down.module()] = block.mlp.down.module();
+  const auto together = [&](std::initializer_list<const LinearSpec*> linears) {
+    std::string leader;
+    for (const LinearSpec* linear : linears) {
+      if (linear->weight.empty()) continue;
+      if (leader.empty()) leader = linear->module();
+      leaders[linear->module()] = leader;
+    }
+  };
+  if (const auto& net = block.delta_net)
+    together({&net->q, &net->k, &net->v, &net->z});
+  else
+    together({&block.attention.q, &block.attention.k, &block.attention.v});
+  for (const MlpSpec* part : block.mlps()) together({&part->gate, &part->up});
+  for (const LinearSpec* output : block.outputs()) together({output});
   return leaders;
 }
 
-std::map<std::string, InputMoments> collect_moments(const HiddenStream& stream, const Block& block,
-                                                    int64_t index,
-                                                    const std::set<std::string>& leaders,
-                                                    const ExactPath& exact) {
+CalibrationWalk::CalibrationWalk(const ModelSpec& spec, HiddenStream stream, bool follow_exact)
+    : spec_(&spec), stream_(std::move(stream)) {
+  if (follow_exact) exact_ = std::make_unique<HiddenStream>(stream_);
+}
+
+CalibrationWalk::CalibrationWalk(const ModelSpec& spec, HiddenStream stream, HiddenStream exact)
+    : spec_(&spec),
+      stream_(std::move(stream)),
+      exact_(std::make_unique<HiddenStream>(std::move(exact))) {}
+
+float* CalibrationWalk::Buffer::get(int64_t count) {
+  if (count > size) {
+    data.reset();
+    data = std::make_unique_for_overwrite<float[]>(static_cast<size_t>(count));
+    size = count;
+  }
+  return data.get();
+}
+
+InputMoments CalibrationWalk::empty_moments(int64_t size) const {
+  InputMoments moments;
+  moments.size = size;
+  moments.with_largest = track_largest_;
+  return moments;
+}
+
+InputMoments CalibrationWalk::first_moments(const Block& block, const Block* original,
+                                            Half half) const {
+  InputMoments moments = empty_moments(spec_->hidden);
+  std::vector<float> x, exact;
+  for (int64_t first = 0; first < stream_.windows();) {
+    int64_t count = 1;
+    while (first + count < stream_.windows() && stream_.rows(first, count + 1) <= kRows) ++count;
+    const int64_t rows = stream_.rows(first, count);
+    x.resize(static_cast<size_t>(rows * spec_->hidden));
+    stream_.normed(block, half, first, count, x.data());
+    if (original != nullptr) {
+      exact.resize(x.size());
+      exact_->normed(*original, half, first, count, exact.data());
+    }
+    moments.add(x.data(), rows, original != nullptr ? exact.data() : nullptr);
+    first += count;
+  }
+  return moments;
+}
+
+std::map<std::string, InputMoments> CalibrationWalk::moments_of_experts(
+    const Block& block, int64_t index, Half half, const std::set<std::string>& leaders) const {
   std::map<std::string, InputMoments> moments;
-  std::map<std::string, std::vector<float>> exact_inputs;
-  const auto keep_exact = [&](const LinearSpec& linear, const float* x, int64_t rows) {
-    if (leaders.contains(linear.module()))
-      exact_inputs[linear.module()].assign(x, x + rows * linear.in);
-  };
   const auto gather = [&](const LinearSpec& linear, const float* x, int64_t rows) {
     const std::string module = linear.module();
     if (!leaders.contains(module)) return;
-    InputMoments& mine = moments[module];
-    mine.size = linear.in;
-    mine.with_error = exact.stream != nullptr;
-    if (mine.with_error)
-      mine.add(with_errors(x, exact_inputs.at(module), rows, linear.in).data(), rows);
-    else
-      mine.add(x, rows);
+    moments.try_emplace(module, empty_moments(linear.in)).first->second.add(x, rows);
   };
-  for (int64_t window = 0; window < stream.windows(); ++window) {
-    if (exact.stream != nullptr) exact.stream->watch(*exact.block, index, window, keep_exact);
-    stream.watch(block, index, window, gather);
-  }
-  for (const auto& [module, mine] : moments) require_finite_moments(module, mine);
+  for (int64_t w = 0; w < stream_.windows(); ++w) stream_.watch_mix(block, index, half, w, gather);
+  for (const MlpSpec* part : spec_->blocks[static_cast<size_t>(index)].mlps())
+    for (const LinearSpec* linear : {part->gated() ? &part->gate : &part->up, &part->down})
+      if (leaders.contains(linear->module()))  // one that no token was sent to has no moments
+        moments.try_emplace(linear->module(), empty_moments(linear->in));
+  for (auto& [module, mine] : moments) mine.gram.resize(static_cast<size_t>(mine.size * mine.size));
   return moments;
+}
+
+void CalibrationWalk::walk(int64_t index, const WeightSource& weights, const WeightSource& original,
+                           const std::set<std::string>& leaders, const Visitor& visit, bool last) {
+  const BlockSpec& spec = spec_->blocks[static_cast<size_t>(index)];
+  const auto leader_of = input_leaders(spec);
+  Block block(*spec_, index, weights);
+  std::unique_ptr<const Block> exact;
+  if (exact_) exact = std::make_unique<const Block>(*spec_, index, original);
+  const auto meet = [&](const std::string& leader, const auto& moments_of) {
+    if (!leaders.contains(leader)) return;
+    const InputMoments moments = moments_of();
+    require_finite_moments(leader, moments);
+    const Replaced replaced = visit(leader, moments);
+    if (!replaced.empty()) block = block.with(replaced);
+  };
+  const int64_t rows = stream_.rows();
+  const auto through = [&](Half half) {  // up to the half's projection
+    const bool attention = half == Half::attention;
+    const int64_t width = block.mixed_width(half);
+    Paths& paths = paths_[block.parallel() && !attention];
+    if (!block.splits(half)) {
+      for (const auto& [leader, moments] : moments_of_experts(block, index, half, leaders))
+        meet(leader, [&moments = moments] { return moments; });
+      stream_.mix(block, index, half, paths.quantized.get(rows * width));
+      if (exact_) exact_->mix(*exact, index, half, paths.exact.get(rows * width));
+      return;
+    }
+    const LinearSpec& reader = !attention       ? spec.mlp.up
+                               : spec.delta_net ? spec.delta_net->q
+                                                : spec.attention.q;
+    const LinearSpec& output = !attention       ? spec.mlp.down
+                               : spec.delta_net ? spec.delta_net->out
+                                                : spec.attention.o;
+    meet(leader_of.at(reader.module()), [&] { return first_moments(block, exact.get(), half); });
+    if (!attention && last && !leaders.contains(output.module())) return;
+    float* mixed = paths.quantized.get(rows * width);
+    stream_.mix(block, index, half, mixed);
+    float* exact_mixed = exact_ ? paths.exact.get(rows * width) : nullptr;
+    if (exact_) exact_->mix(*exact, index, half, exact_mixed);
+    meet(output.module(), [&] {
+      InputMoments moments = empty_moments(output.in);
+      moments.add(mixed, rows, exact_mixed);
+      return moments;
+    });
+  };
+  const auto project = [&](Half half) {
+    Paths& paths = paths_[block.parallel() && half == Half::mlp];
+    stream_.project(block, half, paths.quantized.get(0));
+    if (exact_) exact_->project(*exact, half, paths.exact.get(0));
+  };
+  through(Half::attention);
+  if (!block.parallel()) project(Half::attention);
+  through(Half::mlp);
+  if (last) return;
+  if (block.parallel()) project(Half::attention);
+  project(Half::mlp);
+}
+
+void CalibrationWalk::look(int64_t index, const WeightSource& weights, const WeightSource& original,
+                           const std::set<std::string>& leaders, const Visitor& visit) {
+  CalibrationWalk copy =
+      exact_ ? CalibrationWalk(*spec_, stream_, *exact_) : CalibrationWalk(*spec_, stream_, false);
+  copy.track_largest_ = track_largest_;
+  std::swap(copy.paths_, paths_);
+  const auto only_look = [&](const std::string& leader, const InputMoments& moments) {
+    visit(leader, moments);
+    return Replaced{};
+  };
+  copy.walk(index, weights, original, leaders, only_look, true);
+  std::swap(copy.paths_, paths_);
+}
+
+void CalibrationWalk::pass(int64_t index, const WeightSource& weights, const WeightSource& original,
+                           const Replaced& replaced) {
+  stream_.pass(Block(*spec_, index, weights, replaced), index);
+  if (exact_) exact_->pass(Block(*spec_, index, original), index);
 }
 
 }  // namespace attar

@@ -1,8 +1,11 @@
-// Second moments of what each linear layer of a block reads, from calibration windows.
+// What each linear layer of a block reads while calibration windows pass through it: second
+// moments, gathered an input at a time, so that layers can be replaced on the way.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
+#include <memory>
 #include <set>
 #include <string>
 #include <vector>
@@ -12,37 +15,79 @@
 
 namespace attar {
 
-/// Σ over tokens of z zᵀ with z = x, or z = [x, d] when the error d = (exact input − x) is followed
-/// too.
+/// Sums over tokens for one input x of `size` channels.
 struct InputMoments {
-  int64_t size = 0;  // of x
-  bool with_error = false;
+  int64_t size = 0;
   int64_t tokens = 0;
-  std::vector<double> gram;  // [width, width], width = size or 2 · size
+  std::vector<double> gram;  // Σ x xᵀ, [size, size]
+  std::vector<double> cross;  // Σ d xᵀ with d = exact input − x, [size, size]; empty: not followed
+  bool with_largest = false;
+  std::vector<float> largest;  // max |x|, [size], when asked for
 
-  int64_t width() const { return with_error ? 2 * size : size; }
-  void add(const float* z, int64_t rows);
+  /// x [rows, size]; with `exact`, the same tokens' inputs in the exact model.
+  void add(const float* x, int64_t rows, const float* exact = nullptr);
   /// 2 / tokens · Σ x xᵀ, [size, size]: GPTQ's H.
   std::vector<float> hessian() const;
-  /// 2 / tokens · Σ d xᵀ, [size, size]; needs with_error.
+  /// 2 / tokens · Σ d xᵀ, [size, size].
   std::vector<float> error_cross() const;
 };
 
 /// Layers that read the same input share its moments: module -> the first of those that read it.
 std::map<std::string, std::string> input_leaders(const BlockSpec& block);
 
-/// The exact model beside the one that is being quantized: its hidden states and its block.
-struct ExactPath {
-  const HiddenStream* stream = nullptr;
-  const Block* block = nullptr;
-};
+/// Calibration windows on their way through a model.
+class CalibrationWalk {
+ public:
+  using Replaced = std::map<std::string, Weight>;
+  /// Gets an input's moments before it is multiplied, by its leader; what it returns takes the
+  /// place of layers' weights from there on.
+  using Visitor = std::function<Replaced(const std::string& leader, const InputMoments& moments)>;
 
-/// Takes all windows of `stream` through block `index` and gathers the moments of the inputs of
-/// `leaders`. With an exact path, errors are followed too. Throws failure naming the module whose
-/// input is not finite.
-std::map<std::string, InputMoments> collect_moments(const HiddenStream& stream, const Block& block,
-                                                    int64_t index,
-                                                    const std::set<std::string>& leaders,
-                                                    const ExactPath& exact = {});
+  /// Windows before block 0, or, given hidden states, before another. With `follow_exact`, the
+  /// exact model is followed beside, and moments hold `cross`.
+  CalibrationWalk(const ModelSpec& spec, HiddenStream stream, bool follow_exact);
+  CalibrationWalk(const ModelSpec& spec, HiddenStream stream, HiddenStream exact);
+
+  const HiddenStream& stream() const { return stream_; }
+  const HiddenStream* exact() const { return exact_.get(); }
+
+  /// Also gathers the largest magnitude of every channel.
+  void track_largest() { track_largest_ = true; }
+
+  /// Takes all windows through block `index` made of `weights` (for the exact path, of `original`),
+  /// and visits the inputs of `leaders` in execution order. `last`: nobody reads what the block
+  /// gives, so its final projection is left out. Throws failure naming the layer whose input is not
+  /// finite.
+  void walk(int64_t index, const WeightSource& weights, const WeightSource& original,
+            const std::set<std::string>& leaders, const Visitor& visit, bool last);
+  /// The same with copies that are thrown away: the windows stay before the block.
+  void look(int64_t index, const WeightSource& weights, const WeightSource& original,
+            const std::set<std::string>& leaders, const Visitor& visit);
+  /// Takes all windows through the finished block.
+  void pass(int64_t index, const WeightSource& weights, const WeightSource& original,
+            const Replaced& replaced);
+
+ private:
+  struct Buffer {
+    std::unique_ptr<float[]> data;
+    int64_t size = 0;
+    float* get(int64_t count);
+  };
+  InputMoments empty_moments(int64_t size) const;
+  /// Of everything that experts read; their inputs' errors are not followed.
+  std::map<std::string, InputMoments> moments_of_experts(
+      const Block& block, int64_t index, Half half, const std::set<std::string>& leaders) const;
+  InputMoments first_moments(const Block& block, const Block* original, Half half) const;
+
+  const ModelSpec* spec_;
+  HiddenStream stream_;
+  std::unique_ptr<HiddenStream> exact_;
+  /// What an output projection reads, of all windows.
+  struct Paths {
+    Buffer quantized, exact;
+  };
+  Paths paths_[2];  // the second for parallel blocks, whose halves wait for each other
+  bool track_largest_ = false;
+};
 
 }  // namespace attar

@@ -44,14 +44,21 @@ void QuantizeCheckpoint::commit(const QuantizedModules& part) {
     tensors.push_back({name + ".scales", DType::f32, {q.rows, q.groups()}});
     if (!q.zeros.empty()) tensors.push_back({name + ".zeros", DType::u8, {q.rows, q.groups()}});
   }
+  for (const auto& [name, tensor] : part.dense)
+    tensors.push_back({name, tensor.dtype, tensor.shape});
   SafetensorsWriter writer(file(finished_, "safetensors"), std::move(tensors));
+  for (const auto& [name, tensor] : part.dense) writer.write(name, tensor.bytes);
   for (const auto& [name, q] : part.matrices) {
     writer.write(name + ".codes", std::as_bytes(std::span(q.codes)));
     writer.write(name + ".scales", std::as_bytes(std::span(q.scales)));
     if (!q.zeros.empty()) writer.write(name + ".zeros", std::as_bytes(std::span(q.zeros)));
   }
   writer.finish();
-  Json json = {{"rows", part.rows}, {"fallbacks", Json::array()}};
+  Json json = {{"rows", part.rows},
+               {"fallbacks", Json::array()},
+               {"foldings", part.foldings},
+               {"dense", Json::array()}};
+  for (const auto& [name, tensor] : part.dense) json["dense"].push_back(name);
   for (const Fallback& fallback : part.fallbacks)
     json["fallbacks"].push_back({fallback.what, fallback.where, fallback.why});
   write_file(file(finished_, "json"), json.dump());  // last: this is what counts
@@ -65,7 +72,12 @@ QuantizedModules QuantizeCheckpoint::load(int64_t part,
   result.rows = json.at("rows");
   for (const Json& fallback : json.at("fallbacks"))
     result.fallbacks.push_back({fallback.at(0), fallback.at(1), fallback.at(2)});
+  result.foldings = json.at("foldings");
   const Safetensors tensors = Safetensors::open(file(part, "safetensors"));
+  for (const Json& name : json.at("dense")) {
+    const TensorView& tensor = tensors.at(name.get<std::string>());
+    result.dense[tensor.name] = {tensor.dtype, tensor.shape, tensor.bytes, tensors.owner()};
+  }
   for (const Json& row : result.rows) {
     const std::string name = row.at("module");
     QuantizedMatrix q;

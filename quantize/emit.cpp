@@ -11,6 +11,7 @@
 #include "compress/base/error.h"
 #include "compress/base/threads.h"
 #include "compress/runtime/hidden_stream.h"
+#include "quantize/foldings.h"
 
 namespace attar {
 namespace {
@@ -46,6 +47,16 @@ void for_parts(const QuantizeCheckpoint& checkpoint, const std::vector<QuantModu
   for (int64_t part = 0; part < checkpoint.finished(); ++part)
     for (const auto& [name, q] : checkpoint.load(part, modules).matrices)
       f(by_name.at(name)->linear.weight, q);
+}
+
+/// Tensors that were rescaled, and everything else from the model.
+OverlayWeights with_rescaled(const WeightSource& weights, const QuantizeCheckpoint& checkpoint,
+                             const std::vector<QuantModule>& modules) {
+  OverlayWeights overlay(weights);
+  for (int64_t part = 0; part < checkpoint.finished(); ++part)
+    for (const auto& [name, tensor] : checkpoint.load(part, modules).dense)
+      overlay.put(name, tensor);
+  return overlay;
 }
 
 bool equal(std::span<const std::byte> a, std::span<const std::byte> b) {
@@ -106,9 +117,10 @@ void write_quantized(const Model& model, const std::vector<TensorPlan>& tensors,
                      const std::vector<QuantModule>& modules, const QuantizeCheckpoint& checkpoint,
                      const std::filesystem::path& directory) {
   StoredWriter writer(model.spec, directory, model.config, tensors, model.path);
+  const OverlayWeights source = with_rescaled(*model.weights, checkpoint, modules);
   for (const TensorPlan& plan : tensors) {
     if (plan.layout) continue;
-    const DenseTensor dense = dense_of(*model.weights, plan.name);
+    const DenseTensor dense = dense_of(source, plan.name);
     if (dense.dtype == plan.dtype)
       writer.write(plan.name, dense.bytes);
     else
@@ -123,6 +135,7 @@ Check check_emitted(const Model& model, const std::vector<TensorPlan>& tensors,
                     const std::vector<QuantModule>& modules, const QuantizeCheckpoint& checkpoint,
                     const std::filesystem::path& directory) {
   const Model written = open_model(directory);
+  const OverlayWeights expected = with_rescaled(*model.weights, checkpoint, modules);
   std::vector<std::string> wrong;
   int64_t quantized = 0, dense = 0;
   for_parts(checkpoint, modules, [&](const std::string& tensor, const QuantizedMatrix& q) {
@@ -134,7 +147,7 @@ Check check_emitted(const Model& model, const std::vector<TensorPlan>& tensors,
   for (const TensorPlan& plan : tensors) {
     if (plan.layout) continue;
     ++dense;
-    const DenseTensor source = dense_of(*model.weights, plan.name);
+    const DenseTensor source = dense_of(expected, plan.name);
     const DenseTensor back = dense_of(*written.weights, plan.name);
     const bool same = source.dtype == plan.dtype ? equal(source.bytes, back.bytes)
                                                  : equal(converted(source, plan), back.bytes);

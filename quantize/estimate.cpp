@@ -10,6 +10,7 @@
 #include "quantize/emit.h"
 #include "quantize/modules.h"
 #include "quantize/options.h"
+#include "quantize/presets.h"
 
 namespace attar {
 namespace {
@@ -47,7 +48,8 @@ void note_legality(const QuantPlan& plan, std::vector<std::string>& notes) {
 StageEstimate estimate_quantize(const StageSpec& stage, const Recipe& recipe,
                                 const EstimateInput& input) {
   Problems problems;
-  const auto options = parse_options<QuantizeOptions>(stage.options, problems, kStageKeys);
+  const auto options =
+      with_preset(parse_options<QuantizeOptions>(stage.options, problems, kStageKeys));
   problems.throw_if_any();
   const ModelSpec spec = read_model_spec(input.config, stage.where);
   const DType own = stored_dtype(input.config);
@@ -69,7 +71,8 @@ StageEstimate estimate_quantize(const StageSpec& stage, const Recipe& recipe,
   }
 
   // Streaming: one block in float32 twice (packed, being rounded), its widest second moments (sums
-  // in float64, their factor, float32 copies), and the activations.
+  // in float64, their factor, float32 copies), the hidden states of all windows, and what the
+  // widest output projection reads.
   uint64_t block = 0, widest = 0;
   for (const QuantModule& module : plan.modules) {
     if (module.block == 0)
@@ -77,20 +80,21 @@ StageEstimate estimate_quantize(const StageSpec& stage, const Recipe& recipe,
     widest = std::max(widest, static_cast<uint64_t>(module.linear.in));
   }
   const DataSpec* data = recipe.find_data(options.data);
-  const bool calibrated =
-      data != nullptr && (options.method == "gptq" || options.scale_search == "hessian");
+  const bool calibrated = data != nullptr && calibrates(options);
   const auto window =
       static_cast<uint64_t>(data ? calibration_window(*data, spec.max_positions) : 0);
   const uint64_t tokens =
       calibrated ? window * static_cast<uint64_t>(data->samples.value_or(kCalibrationWindows)) : 0;
-  const uint64_t streams = options.correction > 0 ? 2 : 1;
-  estimate.peak_bytes = block * 9 + tokens * static_cast<uint64_t>(spec.hidden) * 4 * streams;
+  const uint64_t streams = *options.correction > 0 ? 2 : 1;
+  const bool looks = options.fold != "none" || !options.true_sequential;  // on copies of the states
+  const uint64_t states = static_cast<uint64_t>(spec.hidden) * (looks ? 2 : 1) + widest;
+  estimate.peak_bytes = block * 9 + tokens * states * 4 * streams;
   if (calibrated) estimate.peak_bytes += widest * widest * 32;
 
   constexpr double kFlopsPerSecond = 2e11, kWeightsPerSecond = 5e7;
   const auto weights = static_cast<double>(quantized);
-  const double passes =
-      (options.true_sequential ? 5.0 : 2.0) + (options.correction > 0 ? 2.0 : 0.0);
+  const double passes = (1.5 + (looks ? 1.0 : 0.0)) * static_cast<double>(streams) +
+                        (*options.correction > 0 ? 1.5 : 0);
   estimate.seconds = weights / kWeightsPerSecond +
                      passes * 2 * weights * static_cast<double>(tokens) / kFlopsPerSecond;
   for (const Fallback& fallback : plan.fallbacks)

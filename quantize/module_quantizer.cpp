@@ -16,21 +16,25 @@ namespace {
 
 /// What the layers of one input share.
 struct InputPicture {
-  std::vector<float> hessian, cross, importance;
+  std::vector<float> hessian, cross;
+  std::vector<float> diagonal;    // of the Hessian: what an error costs that nothing makes up for
+  std::vector<float> importance;  // … and what it costs after compensation
   HessianFactor factor;
 };
 
 InputPicture picture_of(const InputMoments& moments, const QuantizeOptions& options) {
   InputPicture picture;
   picture.hessian = moments.hessian();
-  if (moments.with_error) picture.cross = moments.error_cross();
+  if (!moments.cross.empty()) picture.cross = moments.error_cross();
   picture.factor =
       factor_hessian(picture.hessian, moments.size,
                      {options.damping,
                       options.act_order == "static" ? ColumnOrder::descending : ColumnOrder::none});
   if (!picture.factor.ok) return picture;
-  picture.importance.resize(static_cast<size_t>(moments.size));
-  for (size_t k = 0; k < picture.importance.size(); ++k)  // what an error costs after compensation
+  const auto size = static_cast<size_t>(moments.size);
+  for (size_t j = 0; j < size; ++j) picture.diagonal.push_back(picture.hessian[j * (size + 1)]);
+  picture.importance.resize(size);
+  for (size_t k = 0; k < size; ++k)
     picture.importance[static_cast<size_t>(picture.factor.order[k])] =
         static_cast<float>(picture.factor.pivots[k]);
   return picture;
@@ -63,19 +67,21 @@ Outcome quantize_weights(std::span<const float> target, const QuantModule& modul
                          const InputPicture* picture, const QuantizeOptions& options) {
   const int64_t rows = module.linear.out, cols = module.linear.in;
   ScaleOptions scales;
-  if (options.scale_search != "minmax") scales.search = ScaleSearch::mse;
+  scales.signed_scales = *options.signed_scales;
+  if (options.scale_search != "minmax") scales.search = ScaleSearch::search;
   if (options.scale_search == "hessian" && picture != nullptr)
-    scales.importance = picture->importance;
+    scales.importance = options.method == "gptq" ? picture->importance : picture->diagonal;
+  if (options.scale_search == "output" && picture != nullptr) scales.hessian = picture->hessian;
   Outcome outcome;
-  if (options.method == "rtn" || picture == nullptr) {
+  if (options.method != "gptq" || picture == nullptr) {
     outcome.matrix = rtn(target, rows, cols, module.layout, scales);
     return outcome;
   }
   outcome.method = "gptq";
   outcome.matrix = gptq(target, rows, picture->factor, module.layout, {scales, false}).matrix;
-  if (options.refine > 0)
+  if (*options.refine > 0)
     outcome.refined = refine(target, picture->hessian, outcome.matrix,
-                             {static_cast<int>(options.refine), picture->factor.damping});
+                             {static_cast<int>(*options.refine), picture->factor.damping});
   return outcome;
 }
 
@@ -126,7 +132,7 @@ void quantize_modules(const std::vector<const QuantModule*>& modules, const Inpu
     std::vector<float> target = w;
     if (usable && !picture->cross.empty())
       target = corrected_target(w, module->linear.out, picture->hessian, picture->cross,
-                                module->linear.in, options.damping, options.correction);
+                                module->linear.in, options.damping, *options.correction);
     const InputPicture* shared = usable ? &*picture : nullptr;
     try {
       Outcome outcome = quantize_weights(target, *module, shared, options);

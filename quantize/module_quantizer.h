@@ -18,7 +18,9 @@ namespace attar {
 /// What became of a block's layers (or the head).
 struct QuantizedModules {
   std::map<std::string, QuantizedMatrix> matrices;  // by module
+  std::map<std::string, DenseTensor> dense;         // norms and biases that were rescaled
   nlohmann::ordered_json rows = nlohmann::ordered_json::array();
+  nlohmann::ordered_json foldings = nlohmann::ordered_json::array();  // what was rescaled, and how
   std::vector<Fallback> fallbacks;
 };
 

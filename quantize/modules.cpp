@@ -125,6 +125,12 @@ void note_transposed(const QuantPlan& plan, const ModelSpec& spec,
   }
 }
 
+void apply(const QuantizeOverride& entry, QuantLayout& layout) {
+  if (entry.bits) layout.bits = static_cast<int>(*entry.bits);
+  if (entry.group_size) layout.group = std::max<int64_t>(0, *entry.group_size);
+  if (entry.symmetric) layout.symmetric = *entry.symmetric;
+}
+
 /// Layers that many programs store as one matrix; they need one layout.
 void note_split_partners(const QuantPlan& plan, const ModelSpec& spec,
                          std::vector<std::string>& notes) {
@@ -152,10 +158,16 @@ bool names_module(const std::string& pattern, const std::string& module, const s
          (pattern.find_first_of("*?") != std::string::npos && matches_glob(pattern, module));
 }
 
+const QuantModule* QuantPlan::find(const std::string& module) const {
+  for (const QuantModule& candidate : modules)
+    if (candidate.name == module) return &candidate;
+  return nullptr;
+}
+
 QuantPlan plan_modules(const ModelSpec& spec, const QuantizeOptions& options, DType scale_dtype,
                        const std::string& where) {
   const Scheme& scheme = find_scheme(options.scheme, where);
-  const int64_t group = std::max<int64_t>(0, options.group_size.value_or(scheme.group));
+  const int64_t scheme_group = std::max<int64_t>(0, options.group_size.value_or(scheme.group));
   std::vector<QuantModule> modules = all_linears(spec);
   std::vector<Names> names;
   for (const QuantModule& module : modules) names.push_back({module.name, module.stored});
@@ -178,11 +190,17 @@ QuantPlan plan_modules(const ModelSpec& spec, const QuantizeOptions& options, DT
     wanted.back() = true;
   }
 
+  std::vector<std::vector<bool>> overridden;
+  for (const QuantizeOverride& entry : options.overrides)
+    overridden.push_back(selected(entry.targets, names, where));
   QuantPlan plan;
   for (size_t i = 0; i < modules.size(); ++i) {
     if (!wanted[i] || ignored[i]) continue;
     QuantModule module = modules[i];
-    module.layout = {scheme.bits, group, scheme.symmetric, scale_dtype};
+    module.layout = {scheme.bits, scheme_group, scheme.symmetric, scale_dtype};
+    for (size_t entry = overridden.size(); entry-- > 0;)
+      if (overridden[entry][i]) apply(options.overrides[entry], module.layout);
+    const int64_t group = module.layout.group;
     if (group != 0 && module.linear.in % group != 0) {
       const std::string what = fmt::format("{}: {} columns are no multiple of group_size {}",
                                            module.name, module.linear.in, group);

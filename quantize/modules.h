@@ -25,6 +25,9 @@ struct QuantPlan {
   std::vector<QuantModule> modules;  // in execution order
   std::vector<Fallback> fallbacks;   // layers whose layout is not the one asked for
   std::vector<std::string> notes;    // what is legal but may surprise a consumer
+
+  /// The module of that name, nullptr when it will not be quantized.
+  const QuantModule* find(const std::string& module) const;
 };
 
 /// Resolves scheme, targets, ignore, group size and head. `scale_dtype` is what `auto` stands for

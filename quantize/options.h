@@ -10,26 +10,52 @@
 
 namespace attar {
 
+/// Layers that are quantized in another way than the rest.
+struct QuantizeOverride {
+  std::vector<std::string> targets;
+  std::optional<int64_t> bits, group_size;
+  std::optional<bool> symmetric;
+
+  template <class Visitor>
+  void fields(Visitor& v) {
+    v("targets", targets, "names, short names (down_proj), globs, or re: expressions", required());
+    v("bits", bits, "of a code", between(2, 8));
+    v("group_size", group_size, "input columns that share a scale; 0 or -1: the whole row",
+      at_least(-1));
+    v("symmetric", symmetric, "without zero points");
+  }
+};
+
 struct QuantizeOptions {
-  std::string method = "gptq", scheme = "W4A16";
+  std::string method = "gptq", scheme = "W4A16", preset = "default";
   std::optional<int64_t> group_size;
   std::string on_indivisible = "channel";
   std::string data;
   double damping = 0.01;
-  std::string act_order = "static", scale_search = "minmax", scale_dtype = "auto";
-  int64_t refine = 0;
-  double correction = 0;
-  bool true_sequential = false, propagate_error = true;
+  std::string act_order = "static", scale_search = "auto", scale_dtype = "auto", fold = "auto";
+  double smooth_alpha = 0.5;
+  std::optional<int64_t> refine;
+  std::optional<double> correction;
+  std::optional<bool> signed_scales;
+  bool true_sequential = true, propagate_error = true;
   std::vector<std::string> targets, ignore;
+  std::vector<QuantizeOverride> overrides;
   std::string lm_head = "keep", dense_dtype = "keep", format = "compressed-tensors";
   bool strict = false;
   double max_kl = 2.0, checkpoint_seconds = 20;
 
   template <class Visitor>
   void fields(Visitor& v) {
-    v("method", method, "gptq rounds with second-order error feedback, rtn to the nearest",
-      one_of("gptq", "rtn"));
+    v("method", method,
+      "gptq rounds with second-order error feedback, rtn to the nearest; awq and smoothquant "
+      "rescale "
+      "channels first and round to the nearest",
+      one_of("gptq", "rtn", "awq", "smoothquant"));
     v("scheme", scheme, "bits, zero points and activations; see `attar list schemes`");
+    v("preset", preset,
+      "time for quality: what scale_search, refine, correction and signed_scales are when they are "
+      "not given",
+      one_of("fast", "default", "best"));
     v("group_size", group_size,
       "input columns that share a scale; 0 or -1: the whole row. Default: the scheme's",
       at_least(-1));
@@ -37,15 +63,25 @@ struct QuantizeOptions {
       "a layer whose columns are no multiple of group_size: one scale a row (a fallback in the "
       "report), or an error",
       one_of("channel", "error"));
-    v("data", data, "calibration data entry; gptq needs one");
+    v("data", data, "calibration data entry; all but rtn need one");
     v("damping", damping, "added to the Hessian's diagonal, as a share of its mean", above(0, 1));
     v("act_order", act_order, "static: columns with large inputs first, groups stay as they are",
       one_of("static", "none"));
+    v("fold", fold,
+      "rescale channels where the wiring allows it, before rounding: awq by what hurts the output "
+      "least, smoothquant by the largest inputs. auto: what the method says",
+      one_of("auto", "none", "awq", "smoothquant"));
+    v("smooth_alpha", smooth_alpha, "smoothquant: how much of the inputs' range the weights take",
+      between(0, 1));
     v("scale_search", scale_search,
       "minmax: scales span the group's range; mse: the range with the smallest squared error; "
-      "hessian: "
-      "squared error weighted by how much each column matters (needs data)",
-      one_of("minmax", "mse", "hessian"));
+      "hessian: squared error weighted by how much each column matters; output: error of the "
+      "group's "
+      "share of the output (both need data). auto: the preset's; awq: output",
+      one_of("auto", "minmax", "mse", "hessian", "output"));
+    v("signed_scales", signed_scales,
+      "symmetric schemes: a scale search may turn a group's integer range around, which costs no "
+      "bits");
     v("scale_dtype", scale_dtype, "auto: the model's own 16-bit type, else float16",
       one_of("auto", "float16", "bfloat16", "float32"));
     v("refine", refine, "passes of coordinate descent over scales and codes after gptq",
@@ -54,13 +90,19 @@ struct QuantizeOptions {
       "share of the earlier layers' error that a layer makes up for: 0 none, 1 all (gptq)",
       between(0, 1));
     v("true_sequential", true_sequential,
-      "calibrate each layer on inputs from the quantized layers before it inside its block");
+      "calibrate each layer on inputs from the quantized layers before it inside its block; "
+      "without "
+      "it, a block's layers see the inputs that the block has unquantized, which takes a second "
+      "pass");
     v("propagate_error", propagate_error,
       "calibrate each block on the outputs of quantized blocks");
     v("targets", targets,
       "layers to quantize: names, short names (down_proj), globs, or re: expressions. Default: "
       "all");
     v("ignore", ignore, "layers to leave as they are, written like targets");
+    v("overrides", overrides,
+      "other bits, groups or zero points for some layers; the first that names "
+      "a layer holds");
     v("lm_head", lm_head, "the output head", one_of("keep", "quantize"));
     v("dense_dtype", dense_dtype, "float type of what is not quantized",
       one_of("keep", "bfloat16", "float16"));
@@ -72,5 +114,11 @@ struct QuantizeOptions {
     v("format", format, "layout of the emitted files", one_of("compressed-tensors"));
   }
 };
+
+/// True when the options read calibration data block by block.
+inline bool calibrates(const QuantizeOptions& options) {
+  return options.method != "rtn" || options.fold != "none" || options.scale_search == "hessian" ||
+         options.scale_search == "output";
+}
 
 }  // namespace attar

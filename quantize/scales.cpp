@@ -60,28 +60,105 @@ ATTAR_CLONES float rounding_error(const float* w, const float* importance, int64
   return total;
 }
 
-Pair choose(const float* w, const float* importance, int64_t n, const QuantLayout& layout,
-            const CodeRange& range, const ScaleOptions& options) {
-  float smallest = 0, largest = 0;  // the range always includes 0
+/// e H eᵀ of a group's rounding error e; h has `stride` floats a row. `error` has room for n values
+/// and a whole vector.
+ATTAR_CLONES float output_error(const float* w, const float* h, int64_t stride, int64_t n,
+                                Pair pair, CodeRange range, float* error) {
   for (int64_t i = 0; i < n; ++i) {
-    smallest = std::min(smallest, w[i]);
-    largest = std::max(largest, w[i]);
+    float code = w[i];
+    to_code(code, pair.scale, pair.zero, range.low, range.high);
+    error[i] = w[i] - (code - pair.zero) * pair.scale;
   }
-  Pair best = pair_of(smallest, largest, layout, range, options.narrow);
-  if (options.search == ScaleSearch::minmax || !std::isfinite(best.scale)) return best;
-  float best_error = std::numeric_limits<float>::infinity();
-  const int last = static_cast<int>(kSteps * (1 - kSmallest));
-  for (int step = 0; step <= last; ++step) {
-    const float shrink = 1 - static_cast<float>(step) / kSteps;
-    const Pair pair = pair_of(smallest * shrink, largest * shrink, layout, range, options.narrow);
-    const float error = rounding_error(w, importance, n, pair, range);
-    if (error < best_error) {
-      best_error = error;
-      best = pair;
+  std::fill(error + n, error + (n + kLanes - 1) / kLanes * kLanes, 0.0f);
+  Lanes total{};
+  for (int64_t j = 0; j < n; j += kLanes) {
+    Lanes sum{};
+    const int64_t width = std::min(kLanes, n - j);
+    for (int64_t i = 0; i < n; ++i) {
+      Lanes row{};
+      if (width == kLanes)
+        load(row, h + i * stride + j);
+      else
+        std::memcpy(&row, h + i * stride + j, static_cast<size_t>(width) * sizeof(float));
+      sum += row * error[i];
+    }
+    Lanes mine;
+    load(mine, error + j);
+    total += sum * mine;
+  }
+  float result = 0;
+  for (int64_t lane = 0; lane < kLanes; ++lane) result += total[lane];
+  return result;
+}
+
+/// The search for one group's pair.
+class GroupSearch {
+ public:
+  GroupSearch(const float* w, int64_t n, const QuantLayout& layout, const ScaleOptions& options,
+              const float* importance, const float* hessian, int64_t stride, float* error)
+      : w_(w),
+        n_(n),
+        layout_(layout),
+        options_(options),
+        range_(code_range(layout.bits)),
+        importance_(importance),
+        hessian_(hessian),
+        stride_(stride),
+        error_(error) {
+    for (int64_t i = 0; i < n; ++i) {  // the range always includes 0
+      low_ = std::min(low_, w[i]);
+      high_ = std::max(high_, w[i]);
     }
   }
-  return best;
-}
+
+  Pair run() {
+    best_ = pair_of(low_, high_, layout_, range_, options_.narrow);
+    if (options_.search == ScaleSearch::minmax || !std::isfinite(best_.scale)) return best_;
+    const int last = static_cast<int>(kSteps * (1 - kSmallest));
+    for (int step = 0; step <= last; ++step) try_range(shrink(step), shrink(step));
+    if (layout_.symmetric) return best_;
+    const float high = high_factor_;  // then each end for itself
+    for (int step = 0; step <= last; ++step) try_range(shrink(step), high);
+    const float low = low_factor_;
+    for (int step = 0; step <= last; ++step) try_range(low, shrink(step));
+    return best_;
+  }
+
+ private:
+  static float shrink(int step) { return 1 - static_cast<float>(step) / kSteps; }
+
+  void try_range(float low, float high) {
+    const Pair pair = pair_of(low_ * low, high_ * high, layout_, range_, options_.narrow);
+    const auto consider = [&](Pair candidate) {
+      const float error = error_of(candidate);
+      if (!(error < least_)) return;
+      least_ = error;
+      best_ = candidate;
+      low_factor_ = low;
+      high_factor_ = high;
+    };
+    consider(pair);
+    if (layout_.symmetric && options_.signed_scales) consider({-pair.scale, 0});
+  }
+
+  float error_of(Pair pair) const {
+    return hessian_ != nullptr ? output_error(w_, hessian_, stride_, n_, pair, range_, error_)
+                               : rounding_error(w_, importance_, n_, pair, range_);
+  }
+
+  const float* w_;
+  int64_t n_;
+  const QuantLayout& layout_;
+  const ScaleOptions& options_;
+  CodeRange range_;
+  const float* importance_;
+  const float* hessian_;
+  int64_t stride_;
+  float* error_;
+  float low_ = 0, high_ = 0, low_factor_ = 1, high_factor_ = 1;
+  Pair best_{};
+  float least_ = std::numeric_limits<float>::infinity();
+};
 
 }  // namespace
 
@@ -92,7 +169,8 @@ CodeRange code_range(int bits) {
 }
 
 float storable_scale(float scale, DType dtype) {
-  scale = std::max(scale, std::numeric_limits<float>::epsilon());
+  constexpr float kLeast = std::numeric_limits<float>::epsilon();
+  if (!(std::abs(scale) >= kLeast)) scale = std::copysign(kLeast, scale);
   if (dtype == DType::f16) return from_float16(to_float16(scale));
   if (dtype == DType::bf16) return from_bfloat16(to_bfloat16(scale));
   return scale;
@@ -101,7 +179,6 @@ float storable_scale(float scale, DType dtype) {
 GroupScales choose_scales(std::span<const float> w, int64_t rows, int64_t cols,
                           const QuantLayout& layout, const ScaleOptions& options) {
   assert(static_cast<int64_t>(w.size()) == rows * cols);
-  const CodeRange range = code_range(layout.bits);
   const int64_t group = layout.group == 0 ? cols : layout.group;
   const int64_t groups = (cols + group - 1) / group;
   std::vector<float> importance(options.importance.begin(), options.importance.end());
@@ -112,11 +189,15 @@ GroupScales choose_scales(std::span<const float> w, int64_t rows, int64_t cols,
   chosen.scales.resize(static_cast<size_t>(rows * groups));
   chosen.zeros.resize(static_cast<size_t>(rows * groups));
   parallel_for(rows, 16, [&](int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; ++row)
-      for (int64_t g = 0; g < groups; ++g) {
+    std::vector<float> error(static_cast<size_t>(group + kLanes));
+    for (int64_t g = 0; g < groups; ++g)
+      for (int64_t row = begin; row < end; ++row) {
         const int64_t first = g * group, n = std::min(group, cols - first);
-        const Pair pair = choose(w.data() + row * cols + first, importance.data() + first, n,
-                                 layout, range, options);
+        const float* square =
+            options.hessian.empty() ? nullptr : options.hessian.data() + first * (cols + 1);
+        const Pair pair = GroupSearch(w.data() + row * cols + first, n, layout, options,
+                                      importance.data() + first, square, cols, error.data())
+                              .run();
         if (!std::isfinite(pair.scale))
           throw failure(
               "a scale is beyond the range of " + std::string(torch_dtype_name(layout.scale_dtype)),

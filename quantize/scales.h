@@ -20,14 +20,20 @@ CodeRange code_range(int bits);
 
 enum class ScaleSearch {
   minmax,  // the range of the group's values
-  mse,     // the shrunken range with the smallest (weighted) squared error after rounding
+  search,  // the range with the smallest error after rounding
 };
 
 struct ScaleOptions {
   ScaleSearch search = ScaleSearch::minmax;
   /// Symmetric: max|w| gets the highest code (scale max|w| / high) instead of half a step more.
   bool narrow = false;
-  std::span<const float> importance;  // [cols] weights of the squared error; empty = all 1
+  /// Symmetric: a search may choose negative scales, which turn the longer end of the integer range
+  /// to the other side.
+  bool signed_scales = false;
+  /// What a search minimizes: Σ importance · e², [cols]; empty = all 1 …
+  std::span<const float> importance;
+  /// … or, when given, e H_g eᵀ with the group's square of H [cols, cols].
+  std::span<const float> hessian;
 };
 
 /// [rows, groups] pairs; value = (code − zero) · scale.
@@ -36,7 +42,7 @@ struct GroupScales {
   std::vector<float> zeros;   // integers in the signed convention; all 0 when symmetric
 };
 
-/// Rounds a scale to a float type and keeps it above zero: at least float32's epsilon.
+/// Rounds a scale to a float type and keeps its magnitude above zero: at least float32's epsilon.
 float storable_scale(float scale, DType dtype);
 
 /// Chooses scales for w [rows, cols] (finite). With minmax they are compressed-tensors': symmetric

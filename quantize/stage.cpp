@@ -16,8 +16,10 @@
 #include "quantize/emit.h"
 #include "quantize/encoder_probe.h"
 #include "quantize/estimate.h"
+#include "quantize/fold_block.h"
 #include "quantize/modules.h"
 #include "quantize/options.h"
+#include "quantize/presets.h"
 #include "quantize/schemes.h"
 
 namespace attar {
@@ -26,27 +28,25 @@ namespace {
 using Json = nlohmann::ordered_json;
 constexpr int64_t kProbeWindows = 4;
 
-bool calibrates(const QuantizeOptions& options) {
-  return options.method == "gptq" || options.scale_search == "hessian";
-}
-
 /// What the visitor cannot say: options that only make sense together.
 nlohmann::ordered_json resolve(const Node& node, Problems& problems) {
-  const auto options = parse_options<QuantizeOptions>(node, problems, kStageKeys);
+  const auto given = parse_options<QuantizeOptions>(node, problems, kStageKeys);
+  const QuantizeOptions options = with_preset(given);
   try {
     find_scheme(options.scheme, node["scheme"].where());
   } catch (const Error& error) {
     problems.add(error.what(), error.where(), error.hint());
   }
   if (calibrates(options) && options.data.empty())
-    problems.add(options.method == "gptq" ? "method gptq needs calibration data"
-                                          : "scale_search hessian needs calibration data",
+    problems.add(options.method != "rtn"
+                     ? fmt::format("method {} needs calibration data", options.method)
+                     : fmt::format("scale_search {} needs calibration data", options.scale_search),
                  node.where(), "add `data: calibration`, an entry of the recipe's data");
-  if (options.correction > 0 && (options.method != "gptq" || !options.propagate_error))
+  if (*options.correction > 0 && (options.method != "gptq" || !options.propagate_error))
     problems.add("correction needs method gptq and propagate_error", node["correction"].where());
-  if (options.refine > 0 && options.method != "gptq")
+  if (*options.refine > 0 && options.method != "gptq")
     problems.add("refine needs method gptq", node["refine"].where());
-  return dump_options(options);
+  return dump_options(given);
 }
 
 void references(const Node& node, std::vector<std::string>& data, std::vector<std::string>&) {
@@ -58,7 +58,7 @@ class QuantizeRun {
  public:
   explicit QuantizeRun(StageContext& context)
       : context_(context),
-        options_(context.options<QuantizeOptions>()),
+        options_(with_preset(context.options<QuantizeOptions>())),
         model_(open_model(context.input)),
         spec_(model_.spec) {
     for (const WeightInfo& info : model_.weights->list())
@@ -142,7 +142,6 @@ class QuantizeRun {
           quantize_modules(modules, nullptr, *model_.weights, options_, part);
       checkpoint.commit(part);
       if (!calibrates(options_)) continue;
-      advance(block, part);
       const auto now = std::chrono::steady_clock::now();
       if (std::chrono::duration<double>(now - saved).count() < options_.checkpoint_seconds)
         continue;
@@ -158,17 +157,19 @@ class QuantizeRun {
   /// Brings the activations to the first block that is not finished.
   void restore(const QuantizeCheckpoint& checkpoint) {
     int64_t block = 0;
-    const bool exact = options_.correction > 0;
+    const bool exact = *options_.correction > 0;
     if (auto saved = checkpoint.saved()) {
       block = saved->block;
-      if (exact)
-        exact_ = std::make_unique<HiddenStream>(spec_, std::move(saved->exact), all_starts());
-      stream_ = std::make_unique<HiddenStream>(spec_, std::move(saved->hidden), all_starts());
+      HiddenStream stream(spec_, std::move(saved->hidden), all_starts());
+      walk_ = exact ? std::make_unique<CalibrationWalk>(
+                          spec_, std::move(stream),
+                          HiddenStream(spec_, std::move(saved->exact), all_starts()))
+                    : std::make_unique<CalibrationWalk>(spec_, std::move(stream), false);
     } else {
-      stream_ = std::make_unique<HiddenStream>(
-          calibration_stream(spec_, *model_.weights, windows_, windows_.count()));
-      if (exact) exact_ = std::make_unique<HiddenStream>(*stream_);
+      walk_ = std::make_unique<CalibrationWalk>(
+          spec_, calibration_stream(spec_, *model_.weights, windows_, windows_.count()), exact);
     }
+    if (options_.fold == "smoothquant") walk_->track_largest();
     const auto blocks = static_cast<int64_t>(spec_.blocks.size());
     if (checkpoint.finished() > 0)
       say(fmt::format("quantize: {} of {} blocks were finished earlier",
@@ -178,7 +179,9 @@ class QuantizeRun {
   }
 
   void save(QuantizeCheckpoint& checkpoint, int64_t block) const {
-    checkpoint.save({block, stream_->hidden(), exact_ ? exact_->hidden() : std::vector<float>{}});
+    const HiddenStream* exact = walk_->exact();
+    checkpoint.save({block, walk_->stream().hidden(),
+                     exact != nullptr ? exact->hidden() : std::vector<float>{}});
   }
 
   std::vector<int64_t> all_starts() const {
@@ -191,36 +194,52 @@ class QuantizeRun {
     return {part.matrices.begin(), part.matrices.end()};
   }
 
+  /// True when what comes after the block matters to nobody.
+  bool is_last(int64_t block) const {
+    return block + 1 == static_cast<int64_t>(spec_.blocks.size()) && options_.lm_head == "keep";
+  }
+
+  /// Quantizes a block's layers on the way of the windows through it.
   void calibrate_block(int64_t block, QuantizedModules& part) {
-    const auto groups = by_input(block);
     const auto leaders = input_leaders(spec_.blocks[static_cast<size_t>(block)]);
-    const Block original(spec_, block, *model_.weights);
-    const ExactPath exact{exact_.get(), &original};
-    const size_t step = options_.true_sequential ? 1 : groups.size();
-    for (size_t first = 0; first < groups.size(); first += step) {
-      const size_t last = std::min(groups.size(), first + step);
-      std::set<std::string> wanted;
-      for (size_t i = first; i < last; ++i) wanted.insert(leaders.at(groups[i].front()->name));
-      auto moments = collect_moments(
-          *stream_, first == 0 ? original : Block(spec_, block, *model_.weights, as_weights(part)),
-          block, wanted, exact);
-      for (size_t i = first; i < last; ++i) {
-        const auto mine = moments.find(leaders.at(groups[i].front()->name));
-        quantize_modules(groups[i], &mine->second, *model_.weights, options_, part);
-        moments.erase(mine);
-      }
-    }
+    std::map<std::string, std::vector<const QuantModule*>> readers;
+    for (const auto& modules : by_input(block))
+      readers[leaders.at(modules.front()->name)] = modules;
+    std::set<std::string> wanted;
+    for (const auto& [leader, modules] : readers) wanted.insert(leader);
+    OverlayWeights weights(*model_.weights);
+    if (options_.fold != "none") fold_block(block, weights, part);
+    const auto quantize = [&](const std::string& leader, const InputMoments& moments) {
+      const auto& modules = readers.at(leader);
+      quantize_modules(modules, &moments, weights, options_, part);
+      CalibrationWalk::Replaced replaced;
+      if (options_.propagate_error)
+        for (const QuantModule* module : modules)
+          replaced.emplace(module->name, part.matrices.at(module->name));
+      return replaced;
+    };
+    if (options_.true_sequential)
+      return walk_->walk(block, weights, *model_.weights, wanted, quantize, is_last(block));
+    walk_->look(block, weights, *model_.weights, wanted, quantize);
+    advance(block, part);
   }
 
   /// Takes the activations through a finished block.
   void advance(int64_t block, const QuantizedModules& part) {
-    const auto blocks = static_cast<int64_t>(spec_.blocks.size());
-    if (block + 1 == blocks && options_.lm_head == "keep") return;  // nobody reads what comes after
-    const bool propagate = options_.propagate_error;
-    stream_->pass(Block(spec_, block, *model_.weights,
-                        propagate ? as_weights(part) : std::map<std::string, Weight>{}),
-                  block);
-    if (exact_) exact_->pass(Block(spec_, block, *model_.weights), block);
+    if (is_last(block)) return;
+    OverlayWeights weights(*model_.weights);
+    if (options_.propagate_error)
+      for (const auto& [name, tensor] : part.dense) weights.put(name, tensor);
+    walk_->pass(block, weights, *model_.weights,
+                options_.propagate_error ? as_weights(part) : CalibrationWalk::Replaced{});
+  }
+
+  /// Rescales a block's channels in `weights`.
+  void fold_block(int64_t block, OverlayWeights& weights, QuantizedModules& part) {
+    const FoldingPlan plan =
+        plan_foldings(spec_.blocks[static_cast<size_t>(block)],
+                      [&](const std::string& module) { return plan_.find(module) != nullptr; });
+    choose_foldings(spec_, block, plan, plan_, options_, *walk_, weights, part);
   }
 
   void quantize_head(QuantizeCheckpoint& checkpoint) const {
@@ -229,8 +248,9 @@ class QuantizeRun {
     if (calibrates(options_)) {
       const OutputHead head(spec_, *model_.weights);
       moments.size = spec_.hidden;
-      for (int64_t w = 0; w < stream_->windows(); ++w)
-        moments.add(head.normalized(stream_->window(w), windows_.window).data(), windows_.window);
+      const HiddenStream& stream = walk_->stream();
+      for (int64_t w = 0; w < stream.windows(); ++w)
+        moments.add(head.normalized(stream.window(w), windows_.window).data(), windows_.window);
     }
     for (const auto& modules : by_input(-1))
       quantize_modules(modules, calibrates(options_) ? &moments : nullptr, *model_.weights,
@@ -241,11 +261,14 @@ class QuantizeRun {
   void report(const QuantizeCheckpoint& checkpoint) const {
     StageReport& report = context_.report;
     report.fallbacks = plan_.fallbacks;
+    Json foldings = Json::array();
     for (int64_t i = 0; i < checkpoint.finished(); ++i) {
       const QuantizedModules part = checkpoint.load(i, plan_.modules);
       for (const auto& row : part.rows) report.layers.push_back(row);
       report.fallbacks.insert(report.fallbacks.end(), part.fallbacks.begin(), part.fallbacks.end());
+      for (const auto& row : part.foldings) foldings.push_back(row);
     }
+    if (!foldings.empty()) report.facts["foldings"] = std::move(foldings);
     double bits = 0, weights = 0;
     for (const QuantModule& module : plan_.modules) {
       const auto count = static_cast<double>(module.linear.out * module.linear.in);
@@ -270,7 +293,7 @@ class QuantizeRun {
   const ModelSpec& spec_;
   QuantPlan plan_;
   TokenWindows windows_;
-  std::unique_ptr<HiddenStream> stream_, exact_;
+  std::unique_ptr<CalibrationWalk> walk_;
 };
 
 void run(StageContext& context) {

@@ -1,5 +1,6 @@
 #include "compress/runtime/block.h"
 
+#include <algorithm>
 #include <optional>
 
 #include "compress/runtime/mlp.h"
@@ -17,26 +18,6 @@ struct Block::Weights {
   std::optional<DeltaNet> delta_net;
   std::optional<Mlp> mlp;
   std::optional<Moe> moe;
-
-  /// The block's first half without its norms: x [count, hidden] -> y, which may be x.
-  void first_half(const float* x, int64_t count, BlockState& state, const RopeTable* rope, float* y,
-                  Activations activations, const LinearObserver& observer) const {
-    if (!delta_net)
-      return attention->forward(x, count, state.kv, rope, y, activations, observer, state.lengths);
-    const Linear& output = delta_net->output();
-    const Buffer mixed = buffer(count, output.spec.in);
-    delta_net->mix(x, count, state.delta, mixed.get(), activations, observer);
-    multiply(mixed.get(), count, {{output, y}}, activations, observer);
-  }
-
-  /// The second half: x [count, hidden] -> y, which is not x.
-  void second_half(const float* x, int64_t count, float* y, Activations activations,
-                   const LinearObserver& observer) const {
-    if (moe)
-      moe->forward(x, count, y, activations, observer);
-    else
-      mlp->forward(x, count, y, activations, observer);
-  }
 };
 
 Block::Block(const ModelSpec& spec, int64_t index, const WeightSource& weights,
@@ -75,33 +56,97 @@ uint64_t Block::bytes() const {
   return total + (w.delta_net ? w.delta_net->bytes() : w.attention->bytes());
 }
 
+Block Block::with(const std::map<std::string, Weight>& replaced) const {
+  auto parts = std::make_shared<Weights>(*weights_);
+  const auto replace = [&](Linear& linear) {
+    if (linear.spec.weight.empty()) return;
+    const auto found = replaced.find(linear.spec.module());
+    if (found != replaced.end()) linear.replace(found->second);
+  };
+  if (parts->attention) parts->attention->for_linears(replace);
+  if (parts->delta_net) parts->delta_net->for_linears(replace);
+  if (parts->mlp) parts->mlp->for_linears(replace);
+  if (parts->moe) parts->moe->for_linears(replace);
+  Block block = *this;
+  block.weights_ = std::move(parts);
+  return block;
+}
+
 void Block::forward(float* hidden, int64_t count, BlockState* state, const RopeTable* rope,
                     Activations activations, const LinearObserver& observer) const {
-  const Weights& w = *weights_;
-  BlockState own;
-  const int64_t values = count * w.hidden;
-  const Buffer x = buffer(count, w.hidden), y = buffer(count, w.hidden);
-  if (w.spec.residual == Residual::post_norm) {
-    w.first_half(hidden, count, state == nullptr ? own : *state, rope, y.get(), activations,
-                 observer);
-    add(hidden, y.get(), values);
-    w.attention_norm.apply(hidden, count, hidden);
-    w.second_half(hidden, count, y.get(), activations, observer);
-    add(hidden, y.get(), values);
-    return w.mlp_norm.apply(hidden, count, hidden);
-  }
-  w.attention_norm.apply(hidden, count, x.get());
-  w.first_half(x.get(), count, state == nullptr ? own : *state, rope, y.get(), activations,
-               observer);
-  if (w.post_attention_norm.present()) w.post_attention_norm.apply(y.get(), count, y.get());
+  const Buffer first = buffer(count, mixed_width(Half::attention)),
+               second = buffer(count, mixed_width(Half::mlp));
+  mix(Half::attention, hidden, count, state, rope, activations, first.get(), observer);
   // The second half reads what the first leaves or, in parallel, what the first read.
-  const bool parallel = w.spec.residual == Residual::parallel;
-  if (parallel) w.mlp_norm.apply(hidden, count, x.get());
-  add(hidden, y.get(), values);
-  if (!parallel) w.mlp_norm.apply(hidden, count, x.get());
-  w.second_half(x.get(), count, y.get(), activations, observer);
-  if (w.post_mlp_norm.present()) w.post_mlp_norm.apply(y.get(), count, y.get());
-  add(hidden, y.get(), values);
+  if (parallel()) mix(Half::mlp, hidden, count, state, rope, activations, second.get(), observer);
+  project(Half::attention, first.get(), count, activations, hidden, observer);
+  if (!parallel()) mix(Half::mlp, hidden, count, state, rope, activations, second.get(), observer);
+  project(Half::mlp, second.get(), count, activations, hidden, observer);
+}
+
+bool Block::parallel() const {
+  return weights_->spec.residual == Residual::parallel;
+}
+
+int64_t Block::mixed_width(Half half) const {
+  const Weights& w = *weights_;
+  if (half == Half::attention)
+    return w.delta_net ? w.delta_net->output().spec.in : w.attention->output().spec.in;
+  return w.moe ? w.hidden : w.mlp->spec().width;
+}
+
+bool Block::splits(Half half) const {
+  return half == Half::attention || !weights_->moe;
+}
+
+void Block::normed(Half half, const float* hidden, int64_t count, float* out) const {
+  const Weights& w = *weights_;
+  if (w.spec.residual == Residual::post_norm)
+    std::copy_n(hidden, count * w.hidden, out);
+  else
+    (half == Half::attention ? w.attention_norm : w.mlp_norm).apply(hidden, count, out);
+}
+
+void Block::mix(Half half, const float* hidden, int64_t count, BlockState* state,
+                const RopeTable* rope, Activations activations, float* out,
+                const LinearObserver& observer) const {
+  const Weights& w = *weights_;
+  const Buffer x = buffer(count, w.hidden);
+  normed(half, hidden, count, x.get());
+  BlockState own;
+  if (state == nullptr) state = &own;
+  if (half == Half::mlp && w.moe)
+    w.moe->forward(x.get(), count, out, activations, observer);
+  else if (half == Half::mlp)
+    w.mlp->mix(x.get(), count, out, activations, observer);
+  else if (w.delta_net)
+    w.delta_net->mix(x.get(), count, state->delta, out, activations, observer);
+  else
+    w.attention->mix(x.get(), count, state->kv, rope, out, activations, observer, state->lengths);
+}
+
+void Block::project(Half half, const float* mixed, int64_t count, Activations activations,
+                    float* hidden, const LinearObserver& observer) const {
+  const Weights& w = *weights_;
+  const bool attention = half == Half::attention;
+  const Buffer out = buffer(count, w.hidden);
+  const float* result = out.get();
+  if (attention)
+    multiply(mixed, count,
+             {{w.delta_net ? w.delta_net->output() : w.attention->output(), out.get()}},
+             activations, observer);
+  else if (w.moe)
+    result = mixed;
+  else
+    w.mlp->project(mixed, count, out.get(), activations, observer);
+  const Norm& post = attention ? w.post_attention_norm : w.post_mlp_norm;
+  if (post.present()) {
+    post.apply(result, count, out.get());
+    result = out.get();
+  }
+  add(hidden, result, count * w.hidden);
+  if (w.spec.residual == Residual::post_norm)
+    (attention ? w.attention_norm : w.mlp_norm).apply(hidden, count, hidden);
 }
 
 }  // namespace attar

@@ -27,6 +27,10 @@ struct BlockState {
   std::span<const int64_t> lengths;
 };
 
+/// A block's two halves. Each mixes its normed input into what its output projection reads
+/// (attention for o, the gated activations for down) and projects that back onto the hidden states.
+enum class Half { attention, mlp };
+
 class Block {
  public:
   /// Loads, checks (finite values) and packs block `index`'s weights. With `replaced`, a module
@@ -41,6 +45,28 @@ class Block {
   /// activations and int8 alike).
   void forward(float* hidden, int64_t count, BlockState* state, const RopeTable* rope,
                Activations activations, const LinearObserver& observer = {}) const;
+
+  /// This block with other weights for some modules; the rest is shared.
+  Block with(const std::map<std::string, Weight>& replaced) const;
+
+  // forward() a step at a time, for whoever changes weights between the steps: mix(attention),
+  // project(attention), mix(mlp), project(mlp) give its bytes; in a parallel block both halves are
+  // mixed before the first is projected.
+
+  /// What the first linear layers of a half read for hidden [count, hidden]: [count, hidden].
+  void normed(Half half, const float* hidden, int64_t count, float* out) const;
+  /// What the output projection of a half reads: out [count, mixed_width(half)].
+  void mix(Half half, const float* hidden, int64_t count, BlockState* state, const RopeTable* rope,
+           Activations activations, float* out, const LinearObserver& observer = {}) const;
+  /// hidden [count, hidden] += the projection of mixed [count, mixed_width(half)], with the norms
+  /// that belong there.
+  void project(Half half, const float* mixed, int64_t count, Activations activations, float* hidden,
+               const LinearObserver& observer = {}) const;
+  int64_t mixed_width(Half half) const;
+  bool parallel() const;
+  /// False for experts, whose output projections are many: mix() gives their result, and project()
+  /// only adds it.
+  bool splits(Half half) const;
 
   uint64_t bytes() const;
 

@@ -44,6 +44,11 @@ class DeltaNet {
   void mix(const float* x, int64_t rows, DeltaState& state, float* mixed, Activations activations,
            const LinearObserver& observer) const;
   const Linear& output() const { return out_; }
+  /// f(layer) for each linear layer.
+  template <class F>
+  void for_linears(F f) {
+    for (Linear* linear : {&q_, &k_, &v_, &z_, &b_, &a_, &out_}) f(*linear);
+  }
 
  private:
   struct Inputs;

@@ -4,6 +4,7 @@
 
 #include "compress/base/error.h"
 #include "compress/base/process.h"
+#include "compress/base/threads.h"
 #include "compress/runtime/encoder.h"
 #include "compress/runtime/linears.h"
 #include "compress/runtime/load.h"
@@ -98,8 +99,49 @@ const RopeTable* HiddenStream::rope(int64_t block) const {
   return index < 0 ? nullptr : ropes_[static_cast<size_t>(index)].get();
 }
 
+void HiddenStream::for_windows(const std::function<void(int64_t)>& f) const {
+  const int64_t grain = windows() >= 2 * thread_count() ? 1 : windows();
+  parallel_for(windows(), grain, [&](int64_t begin, int64_t end) {
+    for (int64_t w = begin; w < end; ++w) {
+      check_interrupted();
+      f(w);
+    }
+  });
+}
+
 void HiddenStream::pass(const Block& block, int64_t index) {
-  for (int64_t w = 0; w < windows(); ++w) pass_window(block, index, w);
+  for_windows([&](int64_t w) { pass_window(block, index, w); });
+}
+
+void HiddenStream::normed(const Block& block, Half half, int64_t first, int64_t count,
+                          float* out) const {
+  block.normed(half, window(first), rows(first, count), out);
+}
+
+void HiddenStream::mix(const Block& block, int64_t index, Half half, float* out) const {
+  const int64_t width = block.mixed_width(half);
+  for_windows([&](int64_t w) {
+    block.mix(half, window(w), window_length(w), nullptr, rope(index), Activations::exact,
+              out + starts_[static_cast<size_t>(w)] * width);
+  });
+}
+
+void HiddenStream::watch_mix(const Block& block, int64_t index, Half half, int64_t window_index,
+                             const LinearObserver& observer) const {
+  check_interrupted();
+  const int64_t count = window_length(window_index);
+  const Buffer out = buffer(count, block.mixed_width(half));
+  block.mix(half, window(window_index), count, nullptr, rope(index), Activations::exact, out.get(),
+            observer);
+}
+
+void HiddenStream::project(const Block& block, Half half, const float* mixed) {
+  const int64_t width = block.mixed_width(half);
+  for_windows([&](int64_t w) {
+    const int64_t start = starts_[static_cast<size_t>(w)];
+    block.project(half, mixed + start * width, window_length(w), Activations::exact,
+                  hidden_.data() + start * spec_->hidden);
+  });
 }
 
 void HiddenStream::pass_window(const Block& block, int64_t index, int64_t window_index,

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -44,6 +45,20 @@ class HiddenStream {
 
   /// Takes every window through the block (the spec's index-th), which replaces its hidden states.
   void pass(const Block& block, int64_t index);
+
+  // The same in steps, for whoever changes weights between them (see Block).
+
+  /// What the first linear layers of `half` read in windows [first, first + count): out
+  /// [rows(first, count), hidden].
+  void normed(const Block& block, Half half, int64_t first, int64_t count, float* out) const;
+  /// What the output projection of a half reads: out [rows(), mixed_width].
+  void mix(const Block& block, int64_t index, Half half, float* out) const;
+  /// The same for one window, watched; the result is dropped.
+  void watch_mix(const Block& block, int64_t index, Half half, int64_t window,
+                 const LinearObserver& observer) const;
+  /// Adds the projection of `mixed`, which mix() gave, to the hidden states.
+  void project(const Block& block, Half half, const float* mixed);
+
   /// The same for one window, watched.
   void pass_window(const Block& block, int64_t index, int64_t window,
                    const LinearObserver& observer = {});
@@ -59,6 +74,9 @@ class HiddenStream {
   std::vector<std::shared_ptr<const RopeTable>> ropes_;
 
   void open_ropes();
+  /// f(window) for each: side by side where there are enough of them, else one after the other with
+  /// all threads inside.
+  void for_windows(const std::function<void(int64_t)>& f) const;
   const RopeTable* rope(int64_t block) const;
 };
 

@@ -71,17 +71,15 @@ void Linear::add_bias(float* y, int64_t rows) const {
     for (size_t i = 0; i < bias.size(); ++i) y[static_cast<size_t>(r) * bias.size() + i] += bias[i];
 }
 
+void Linear::replace(const Weight& other) {
+  require_matrix(spec.weight, other, spec.out, spec.in);
+  weight = PackedMatrix::pack(other);
+}
+
 Linear load_linear(const LinearSpec& spec, const WeightSource& weights, const Weight* replacement) {
   Linear out;
   out.spec = spec;
-  const auto take = [&](const Weight& weight) {
-    require_matrix(spec.weight, weight, spec.out, spec.in);
-    out.weight = PackedMatrix::pack(weight);
-  };
-  if (replacement != nullptr)
-    take(*replacement);
-  else
-    take(weights.load(spec.weight));
+  out.replace(replacement != nullptr ? *replacement : weights.load(spec.weight));
   if (!spec.bias.empty()) out.bias = load_vector(weights, spec.bias, spec.out);
   return out;
 }

@@ -31,6 +31,8 @@ struct Linear {
 
   uint64_t bytes() const { return weight.bytes() + bias.size() * sizeof(float); }
   void add_bias(float* y, int64_t rows) const;
+  /// Another weight of the same shape, checked and packed.
+  void replace(const Weight& other);
 };
 /// `replacement` instead of what the source has, when not null.
 Linear load_linear(const LinearSpec& spec, const WeightSource& weights,

@@ -21,19 +21,27 @@ uint64_t Mlp::bytes() const {
 
 void Mlp::forward(const float* x, int64_t rows, float* y, Activations activations,
                   const LinearObserver& observer) const {
-  const Buffer up = buffer(rows, spec_.width);
+  const Buffer mixed = buffer(rows, spec_.width);
+  mix(x, rows, mixed.get(), activations, observer);
+  project(mixed.get(), rows, y, activations, observer);
+}
+
+void Mlp::mix(const float* x, int64_t rows, float* out, Activations activations,
+              const LinearObserver& observer) const {
   if (spec_.gated()) {
-    const Buffer gate = buffer(rows, spec_.width);
-    multiply(x, rows, {{gate_, gate.get()}, {up_, up.get()}}, activations, observer);
-    activate(spec_.activation, gate.get(), up.get(), rows * spec_.width);
-    if (down_norm_.present()) down_norm_.apply(gate.get(), rows, gate.get());
-    multiply(gate.get(), rows, {{down_, y}}, activations, observer);
+    const Buffer up = buffer(rows, spec_.width);
+    multiply(x, rows, {{gate_, out}, {up_, up.get()}}, activations, observer);
+    activate(spec_.activation, out, up.get(), rows * spec_.width);
   } else {
-    multiply(x, rows, {{up_, up.get()}}, activations, observer);
-    activate(spec_.activation, up.get(), nullptr, rows * spec_.width);
-    if (down_norm_.present()) down_norm_.apply(up.get(), rows, up.get());
-    multiply(up.get(), rows, {{down_, y}}, activations, observer);
+    multiply(x, rows, {{up_, out}}, activations, observer);
+    activate(spec_.activation, out, nullptr, rows * spec_.width);
   }
+  if (down_norm_.present()) down_norm_.apply(out, rows, out);
+}
+
+void Mlp::project(const float* mixed, int64_t rows, float* y, Activations activations,
+                  const LinearObserver& observer) const {
+  multiply(mixed, rows, {{down_, y}}, activations, observer);
 }
 
 /// gate = act(gate) · up; up == nullptr: gate = act(gate).

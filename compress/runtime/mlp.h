@@ -20,6 +20,21 @@ class Mlp {
   void forward(const float* x, int64_t rows, float* y, Activations activations,
                const LinearObserver& observer) const;
 
+  /// The two steps of forward(): what `down` reads, out [rows, width] …
+  void mix(const float* x, int64_t rows, float* out, Activations activations,
+           const LinearObserver& observer) const;
+  /// … and its product, y [rows, hidden].
+  void project(const float* mixed, int64_t rows, float* y, Activations activations,
+               const LinearObserver& observer) const;
+
+  /// f(layer) for each linear layer.
+  template <class F>
+  void for_linears(F f) {
+    if (spec_.gated()) f(gate_);
+    f(up_);
+    f(down_);
+  }
+
  private:
   MlpSpec spec_;
   Linear gate_, up_, down_;

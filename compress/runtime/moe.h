@@ -34,6 +34,15 @@ class Moe {
   void forward(const float* x, int64_t rows, float* y, Activations activations,
                const LinearObserver& observer) const;
 
+  /// f(layer) for each linear layer.
+  template <class F>
+  void for_linears(F f) {
+    f(router_);
+    f(shared_gate_);
+    for (Mlp& expert : experts_) expert.for_linears(f);
+    shared_.for_linears(f);
+  }
+
  private:
   struct Routing;
   Routing route(const float* x, int64_t rows, Activations activations,

@@ -46,13 +46,13 @@ uint64_t SelfAttention::bytes() const {
          o_norm_.bytes();
 }
 
-void SelfAttention::forward(const float* x, int64_t count, KvCache& cache, const RopeTable* rope,
-                            float* y, Activations activations, const LinearObserver& observer,
-                            std::span<const int64_t> lengths) const {
+void SelfAttention::mix(const float* x, int64_t count, KvCache& cache, const RopeTable* rope,
+                        float* mixed, Activations activations, const LinearObserver& observer,
+                        std::span<const int64_t> lengths) const {
   const int64_t width = spec_.heads * spec_.head_dim, kv_width = spec_.kv_heads * spec_.head_dim;
   const int64_t start = cache.length();
   const Buffer q = buffer(count, spec_.q.out), k = buffer(count, kv_width),
-               v = buffer(count, kv_width), mixed = buffer(count, width);
+               v = buffer(count, kv_width);
   multiply(x, count, {{q_, q.get()}, {k_, k.get()}, {v_, v.get()}}, activations, observer);
   const Buffer gates = spec_.gated ? split_gates(q.get(), count, spec_) : nullptr;
   if (q_norm_.present()) q_norm_.apply(q.get(), count * spec_.heads, q.get());
@@ -63,13 +63,12 @@ void SelfAttention::forward(const float* x, int64_t count, KvCache& cache, const
   }
   if (lengths.empty()) {
     cache.append(k.get(), v.get(), count, spec_.kv_heads, spec_.head_dim);
-    attend(spec_, cache, q.get(), count, mixed.get());
+    attend(spec_, cache, q.get(), count, mixed);
   } else {
-    attend_each(spec_, lengths, q.get(), k.get(), v.get(), mixed.get());
+    attend_each(spec_, lengths, q.get(), k.get(), v.get(), mixed);
   }
-  if (gates) apply_gates(mixed.get(), gates.get(), count * width);
-  if (o_norm_.present()) o_norm_.apply(mixed.get(), count, mixed.get());
-  multiply(mixed.get(), count, {{o_, y}}, activations, observer);
+  if (gates) apply_gates(mixed, gates.get(), count * width);
+  if (o_norm_.present()) o_norm_.apply(mixed, count, mixed);
 }
 
 }  // namespace attar

@@ -19,12 +19,18 @@ class SelfAttention {
   SelfAttention(const AttentionSpec& spec, const LinearLoader& load, const WeightSource& weights);
 
   uint64_t bytes() const;
-  /// x [count, hidden] of the positions after those in `cache`, which grows -> y [count, hidden]; y
-  /// may be x. `rope` may be null. With `lengths`: whole sequences one after the other, each for
-  /// itself; the cache stays.
-  void forward(const float* x, int64_t count, KvCache& cache, const RopeTable* rope, float* y,
-               Activations activations, const LinearObserver& observer,
-               std::span<const int64_t> lengths = {}) const;
+  /// x [count, hidden] of the positions after those in `cache`, which grows -> what the output
+  /// projection reads, mixed [count, heads · head_dim]. `rope` may be null. With `lengths`: whole
+  /// sequences one after the other, each for itself; the cache stays.
+  void mix(const float* x, int64_t count, KvCache& cache, const RopeTable* rope, float* mixed,
+           Activations activations, const LinearObserver& observer,
+           std::span<const int64_t> lengths = {}) const;
+  const Linear& output() const { return o_; }
+  /// f(layer) for each linear layer.
+  template <class F>
+  void for_linears(F f) {
+    for (Linear* linear : {&q_, &k_, &v_, &o_}) f(*linear);
+  }
 
  private:
   AttentionSpec spec_;

@@ -78,7 +78,7 @@ TEST(Rtn, SearchedScalesNeverRaiseTheError) {
     for (const bool symmetric : {true, false}) {
       const QuantLayout layout{bits, 128, symmetric, DType::f16};
       ScaleOptions searched;
-      searched.search = ScaleSearch::mse;
+      searched.search = ScaleSearch::search;
       EXPECT_LT(squared_error(w, rtn(w, 16, 256, layout, searched)),
                 squared_error(w, rtn(w, 16, 256, layout)) * 0.95);
     }
@@ -105,7 +105,7 @@ TEST(Rtn, ScaleBeyondHalfPrecisionIsAnError) {
 TEST(Rtn, AnyThreadCountGivesTheSameCodes) {
   const auto w = random_matrix(70, 128, 3);
   ScaleOptions searched;
-  searched.search = ScaleSearch::mse;
+  searched.search = ScaleSearch::search;
   const QuantLayout layout{4, 32, false, DType::f16};
   const int before = thread_count();
   set_thread_count(1);
