@@ -11,6 +11,7 @@
 #include "compress/base/error.h"
 #include "compress/base/threads.h"
 #include "compress/runtime/hidden_stream.h"
+#include "quantize/divergence.h"
 #include "quantize/foldings.h"
 
 namespace attar {
@@ -61,30 +62,6 @@ OverlayWeights with_rescaled(const WeightSource& weights, const QuantizeCheckpoi
 
 bool equal(std::span<const std::byte> a, std::span<const std::byte> b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size()) == 0;
-}
-
-/// KL(p ‖ q) of two rows of logits, and log q of `next`.
-struct RowScore {
-  double kl = 0, reference = 0, candidate = 0;  // log-probabilities of the id that follows
-};
-
-double log_sum(const float* logits, int64_t count) {
-  const float top = *std::max_element(logits, logits + count);
-  double sum = 0;
-  for (int64_t i = 0; i < count; ++i) sum += static_cast<double>(std::exp(logits[i] - top));
-  return static_cast<double>(top) + std::log(sum);
-}
-
-RowScore score(const float* p, const float* q, int64_t vocab, int32_t next) {
-  const double p_total = log_sum(p, vocab), q_total = log_sum(q, vocab);
-  RowScore result;
-  for (int64_t i = 0; i < vocab; ++i) {
-    const double log_p = static_cast<double>(p[i]) - p_total;
-    result.kl += std::exp(log_p) * (log_p - (static_cast<double>(q[i]) - q_total));
-  }
-  result.reference = static_cast<double>(p[next]) - p_total;
-  result.candidate = static_cast<double>(q[next]) - q_total;
-  return result;
 }
 
 /// Last hidden states of a model on some windows, a block at a time.
@@ -168,28 +145,8 @@ Check probe_emitted(const Model& model, const std::filesystem::path& directory,
   const HiddenStream after = last_hidden(spec, *written.weights, ids, window);
   const OutputHead reference(spec, *model.weights), candidate(spec, *written.weights);
 
-  const auto size = static_cast<size_t>(window * spec.vocab);
-  std::vector<float> p(size), q(size);
-  RowScore total;
-  for (int64_t w = 0; w < before.windows(); ++w) {
-    reference.logits(before.window(w), window, p.data());
-    candidate.logits(after.window(w), window, q.data());
-    std::vector<RowScore> rows(static_cast<size_t>(window - 1));
-    parallel_for(window - 1, 8, [&](int64_t begin, int64_t end) {
-      for (int64_t t = begin; t < end; ++t)
-        rows[static_cast<size_t>(t)] =
-            score(p.data() + t * spec.vocab, q.data() + t * spec.vocab, spec.vocab,
-                  ids[static_cast<size_t>(w * window + t + 1)]);
-    });
-    for (const RowScore& row : rows) {
-      total.kl += row.kl;
-      total.reference += row.reference;
-      total.candidate += row.candidate;
-    }
-  }
-  const auto count = static_cast<double>(before.windows() * (window - 1));
-  const double kl = total.kl / count;
-  const double ratio = std::exp((total.reference - total.candidate) / count);
+  const Divergence mean = compare_predictions(reference, before, candidate, after, ids, spec.vocab);
+  const double kl = mean.kl, ratio = std::exp(mean.reference - mean.candidate);
   return {"probe", std::isfinite(kl) && std::isfinite(ratio) && kl <= max_kl,
           fmt::format("KL {:.5f} nats, perplexity ratio {:.4f} on {} calibration windows of {} ids "
                       "(KL may be at most {})",

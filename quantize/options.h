@@ -26,6 +26,24 @@ struct QuantizeOverride {
   }
 };
 
+/// Mixed precision: bits for each layer such that all of them together fit.
+struct BudgetOptions {
+  std::optional<double> bits_per_weight;
+  std::optional<int64_t> bytes;
+  std::vector<int64_t> bits = {3, 4, 8};
+  int64_t windows = 4;
+
+  template <class Visitor>
+  void fields(Visitor& v) {
+    v("bits_per_weight", bits_per_weight, "of the quantized layers, scales and zero points counted",
+      above(1, 9));
+    v("bytes", bytes, "of the quantized layers, instead of bits_per_weight", at_least(1));
+    v("bits", bits, "that a layer may get; the scheme gives the rest", between(2, 8));
+    v("windows", windows, "calibration windows on which each layer's sensitivity is measured",
+      at_least(1));
+  }
+};
+
 struct QuantizeOptions {
   std::string method = "gptq", scheme = "W4A16", preset = "default";
   std::optional<int64_t> group_size;
@@ -40,6 +58,7 @@ struct QuantizeOptions {
   bool true_sequential = true, propagate_error = true;
   std::vector<std::string> targets, ignore;
   std::vector<QuantizeOverride> overrides;
+  std::optional<BudgetOptions> budget;
   std::string lm_head = "keep", dense_dtype = "keep", format = "compressed-tensors";
   bool strict = false;
   double max_kl = 2.0, checkpoint_seconds = 20;
@@ -103,6 +122,8 @@ struct QuantizeOptions {
     v("overrides", overrides,
       "other bits, groups or zero points for some layers; the first that names "
       "a layer holds");
+    v("budget", budget,
+      "bits for each layer by what its rounding costs, within a size (needs data)");
     v("lm_head", lm_head, "the output head", one_of("keep", "quantize"));
     v("dense_dtype", dense_dtype, "float type of what is not quantized",
       one_of("keep", "bfloat16", "float16"));

@@ -21,6 +21,7 @@
 #include "quantize/options.h"
 #include "quantize/presets.h"
 #include "quantize/schemes.h"
+#include "quantize/spend_budget.h"
 
 namespace attar {
 namespace {
@@ -42,6 +43,12 @@ nlohmann::ordered_json resolve(const Node& node, Problems& problems) {
                      ? fmt::format("method {} needs calibration data", options.method)
                      : fmt::format("scale_search {} needs calibration data", options.scale_search),
                  node.where(), "add `data: calibration`, an entry of the recipe's data");
+  if (options.budget && options.data.empty())
+    problems.add("a budget needs calibration data", node["budget"].where(),
+                 "add `data: calibration`, an entry of the recipe's data");
+  if (options.budget &&
+      options.budget->bits_per_weight.has_value() == options.budget->bytes.has_value())
+    problems.add("a budget is either bits_per_weight or bytes", node["budget"].where());
   if (*options.correction > 0 && (options.method != "gptq" || !options.propagate_error))
     problems.add("correction needs method gptq and propagate_error", node["correction"].where());
   if (*options.refine > 0 && options.method != "gptq")
@@ -67,6 +74,7 @@ class QuantizeRun {
                         fmt::format("tensor {} ({})", info.name, info.format),
                         "quantize the float model it came from");
     plan_ = plan_modules(spec_, options_, scale_dtype(), context.spec.where);
+    if (options_.budget) check_budget(spec_, plan_, options_, context.spec.where);
     if (!options_.data.empty()) windows_ = calibration_windows(context, options_.data, spec_);
   }
 
@@ -128,6 +136,9 @@ class QuantizeRun {
 
   QuantizeCheckpoint quantize_all() {
     QuantizeCheckpoint checkpoint(context_.scratch, fingerprint());
+    if (options_.budget)
+      context_.report.facts["budget"] =
+          spend_budget(model_, windows_, options_, context_.scratch, plan_);
     const auto blocks = static_cast<int64_t>(spec_.blocks.size());
     Progress progress("quantize", blocks, "blocks");
     if (calibrates(options_)) restore(checkpoint);

@@ -5,7 +5,9 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <set>
 
+#include "compress/architecture/model.h"
 #include "compress/base/error.h"
 #include "compress/base/files.h"
 #include "compress/base/hash.h"
@@ -100,6 +102,78 @@ TEST_F(QuantizeStage, PartsOfOneTensorAreTreatedAlike) {
   }
 }
 
+TEST_F(QuantizeStage, RescalingMethodsReadBackAndSayWhatTheyDid) {
+  for (const std::string rest :
+       {"method: awq, scheme: W4A16_ASYM, group_size: 16", "method: smoothquant, scheme: W8A16",
+        "method: gptq, fold: awq, group_size: 16", "method: gptq, fold: smoothquant, group_size: 0",
+        "method: awq, group_size: 16, propagate_error: false, true_sequential: false"}) {
+    const StageRun result = run(rest + ", data: calibration");
+    EXPECT_TRUE(all_passed(result.report)) << rest;
+    EXPECT_TRUE(result.report.fallbacks.empty()) << rest;
+    const auto& foldings = result.report.facts.at("foldings");
+    ASSERT_EQ(foldings.size(), 8u) << rest;
+    for (const auto& row : foldings) EXPECT_FALSE(row.contains("skipped")) << row.dump();
+    const Model before = open_model(model_), after = open_model(result.model);
+    const std::string norm = "model.layers.0.input_layernorm.weight";
+    EXPECT_NE(before.weights->floats(norm), after.weights->floats(norm));
+  }
+  const StageRun some = run("method: awq, group_size: 16, data: calibration, ignore: [v_proj]");
+  int skipped = 0;
+  for (const auto& row : some.report.facts.at("foldings")) skipped += row.contains("skipped");
+  EXPECT_EQ(skipped, 4);
+}
+
+TEST_F(QuantizeStage, PresetsGrowBetter) {
+  const auto total = [](const StageRun& result) {
+    double sum = 0;
+    for (const auto& row : result.report.layers)
+      sum += row.at("relative_output_error").get<double>();
+    return sum;
+  };
+  const double fast = total(run(std::string(kGptq) + ", preset: fast"));
+  const double usual = total(run(kGptq));
+  const double best = total(run(std::string(kGptq) + ", preset: best, correction: 0"));
+  EXPECT_LT(usual, fast);
+  EXPECT_LT(best, 0.9 * usual);
+}
+
+TEST_F(QuantizeStage, OverridesGiveSomeLayersOtherLayouts) {
+  const StageRun result =
+      run("method: rtn, group_size: 16, overrides: [{targets: [down_proj], bits: 8, group_size: "
+          "32}, {targets: ['*.mlp.*'], bits: 3, symmetric: false}]");
+  EXPECT_TRUE(all_passed(result.report) || result.report.checks.size() == 1);
+  const auto layout = [&](const std::string& name) {
+    const ModelDirectory written = ModelDirectory::open(result.model);
+    return std::get<QuantizedMatrix>(written.weights->load(name)).layout;
+  };
+  EXPECT_EQ(layout("model.layers.0.mlp.down_proj.weight").name(), "int8 g32 sym");
+  EXPECT_EQ(layout("model.layers.1.mlp.up_proj.weight").name(), "int3 g16 asym");
+  EXPECT_EQ(layout("model.layers.1.self_attn.q_proj.weight").name(), "int4 g16 sym");
+  EXPECT_NE(error("method: rtn, overrides: [{targets: [dwn_proj], bits: 8}]").find("down_proj"),
+            std::string::npos);
+  EXPECT_NE(error("method: rtn, overrides: [{targets: [down_proj], bit: 8}]").find("bits"),
+            std::string::npos);
+}
+
+TEST_F(QuantizeStage, ABudgetIsKeptAndSpent) {
+  const std::string rest = ", group_size: 16, data: calibration, budget: {bits_per_weight: ";
+  const StageRun result = run("method: gptq" + rest + "6.0}");
+  EXPECT_TRUE(all_passed(result.report));
+  const auto& budget = result.report.facts.at("budget");
+  EXPECT_LE(result.report.facts.at("bits_per_quantized_weight").get<double>(), 6.0);
+  EXPECT_GT(budget.at("bits_per_weight").get<double>(), 5.5);
+  EXPECT_EQ(budget.at("units").size(), 8u);
+  std::set<int> bits;
+  for (const auto& unit : budget.at("units")) {
+    bits.insert(unit.at("chosen_bits").get<int>());
+    EXPECT_GT(unit.at("choices")[0].at("kl").get<double>(),
+              unit.at("choices")[2].at("kl").get<double>());
+  }
+  EXPECT_GT(bits.size(), 1u);
+  EXPECT_NE(error("method: gptq" + rest + "3.5}").find("least"), std::string::npos);
+  EXPECT_NE(error("method: gptq" + rest + "6.0, bytes: 100}").find("either"), std::string::npos);
+}
+
 TEST_F(QuantizeStage, GptqErrsLessThanRounding) {
   const auto total = [](const StageRun& result) {
     double sum = 0;
@@ -109,7 +183,7 @@ TEST_F(QuantizeStage, GptqErrsLessThanRounding) {
   };
   const double nearest =
       total(run("method: rtn, scale_search: hessian, group_size: 16, data: calibration"));
-  const double plain = total(run(kGptq));
+  const double plain = total(run(std::string(kGptq) + ", preset: fast"));
   const double best = total(run(std::string(kGptq) + ", scale_search: hessian, refine: 4"));
   EXPECT_LT(plain, nearest);
   EXPECT_LT(best, plain * 0.9);
@@ -152,7 +226,8 @@ TEST_F(QuantizeStage, GroupsThatDoNotDivideAreAReportedChannelOrAnError) {
 
 TEST_F(QuantizeStage, OptionsThatMakeNoSenseAreRefused) {
   EXPECT_NE(error("method: gptq").find("calibration data"), std::string::npos);
-  EXPECT_NE(error("method: rtn, scheme: W8A8").find("offered"), std::string::npos);
+  EXPECT_NE(error("method: rtn, scheme: W9A9").find("offered"), std::string::npos);
+  EXPECT_NE(error("method: awq").find("calibration data"), std::string::npos);
   EXPECT_NE(error("method: rtn, scale_search: hessian").find("calibration data"),
             std::string::npos);
   EXPECT_NE(error("method: rtn, refine: 2").find("gptq"), std::string::npos);
@@ -177,15 +252,19 @@ TEST_F(QuantizeStage, DenseTensorsMayBecomeHalfPrecision) {
 }
 
 TEST_F(QuantizeStage, ThreadsDoNotChangeTheBytes) {
-  const std::string options =
-      std::string(kGptq) + ", scale_search: hessian, refine: 2, correction: 0.5";
   const int before = thread_count();
-  set_thread_count(1);
-  const std::string one = sha256_file(run(options).model / "model.safetensors");
-  set_thread_count(3);
-  const std::string three = sha256_file(run(options).model / "model.safetensors");
+  for (const std::string options :
+       {std::string(kGptq) + ", preset: best, correction: 0.5",
+        std::string("method: awq, scheme: W3A16_ASYM, group_size: 0, data: calibration"),
+        std::string(kGptq) + ", fold: smoothquant, true_sequential: false, budget: "
+                             "{bits_per_weight: 5.5}"}) {
+    set_thread_count(1);
+    const std::string one = sha256_file(run(options).model / "model.safetensors");
+    set_thread_count(3);
+    const std::string three = sha256_file(run(options).model / "model.safetensors");
+    EXPECT_EQ(one, three) << options;
+  }
   set_thread_count(before);
-  EXPECT_EQ(one, three);
 }
 
 /// Runs the stage in a child that is killed after `delay` microseconds; false when it had finished.
@@ -205,7 +284,7 @@ bool run_and_kill(const std::function<void()>& body, useconds_t delay) {
 
 TEST_F(QuantizeStage, AKilledRunResumesToTheSameBytes) {
   const std::string options = std::string(kGptq) +
-                              ", scale_search: hessian, refine: 2, checkpoint_seconds: 0, "
+                              ", preset: best, checkpoint_seconds: 0, fold: awq, "
                               "correction: 0.5, lm_head: quantize";
   const StageRun whole = run(options);
   const std::string expected = sha256_file(whole.model / "model.safetensors");
