@@ -66,8 +66,16 @@ StageEstimate estimate_quantize(const StageSpec& stage, const Recipe& recipe,
   uint64_t quantized = 0;
   for (const TensorPlan& tensor :
        plan_tensors(spec, plan, dense, [](const std::string&) { return DType::f32; })) {
-    estimate.bytes += bytes_of(tensor);
+    if (!tensor.layout || !options.budget) estimate.bytes += bytes_of(tensor);
     quantized += tensor.layout ? count_of(tensor.shape) : 0;
+  }
+
+  if (options.budget) {
+    const BudgetOptions& budget = *options.budget;
+    estimate.bytes += static_cast<uint64_t>(
+        budget.bytes ? static_cast<double>(*budget.bytes)
+                     : budget.bits_per_weight.value_or(0) / 8 * static_cast<double>(quantized));
+    estimate.notes.push_back("which layer gets how many bits is measured when the stage runs");
   }
 
   // Streaming: one block in float32 twice (packed, being rounded), its widest second moments (sums

@@ -70,21 +70,30 @@ ATTAR_CLONES float output_error(const float* w, const float* h, int64_t stride, 
     error[i] = w[i] - (code - pair.zero) * pair.scale;
   }
   std::fill(error + n, error + (n + kLanes - 1) / kLanes * kLanes, 0.0f);
+  constexpr int64_t kWide =
+      4;  // vectors of columns at a time: their sums do not wait for each other
   Lanes total{};
-  for (int64_t j = 0; j < n; j += kLanes) {
-    Lanes sum{};
-    const int64_t width = std::min(kLanes, n - j);
+  for (int64_t j = 0; j < n; j += kWide * kLanes) {
+    Lanes sum[kWide] = {};
+    const int64_t vectors = std::min(kWide, (n - j + kLanes - 1) / kLanes);
+    const bool whole = j + vectors * kLanes <= n;
     for (int64_t i = 0; i < n; ++i) {
-      Lanes row{};
-      if (width == kLanes)
-        load(row, h + i * stride + j);
-      else
-        std::memcpy(&row, h + i * stride + j, static_cast<size_t>(width) * sizeof(float));
-      sum += row * error[i];
+      const float* row = h + i * stride + j;
+      for (int64_t v = 0; v < vectors; ++v) {
+        Lanes part{};
+        if (whole || v + 1 < vectors)
+          load(part, row + v * kLanes);
+        else
+          std::memcpy(&part, row + v * kLanes,
+                      static_cast<size_t>(n - j - v * kLanes) * sizeof(float));
+        sum[v] += part * error[i];
+      }
     }
-    Lanes mine;
-    load(mine, error + j);
-    total += sum * mine;
+    for (int64_t v = 0; v < vectors; ++v) {
+      Lanes mine;
+      load(mine, error + j + v * kLanes);
+      total += sum[v] * mine;
+    }
   }
   float result = 0;
   for (int64_t lane = 0; lane < kLanes; ++lane) result += total[lane];
@@ -94,6 +103,7 @@ ATTAR_CLONES float output_error(const float* w, const float* h, int64_t stride, 
 /// The search for one group's pair.
 class GroupSearch {
  public:
+  /// `importance` [n]; `hessian` is null or the group's square.
   GroupSearch(const float* w, int64_t n, const QuantLayout& layout, const ScaleOptions& options,
               const float* importance, const float* hessian, int64_t stride, float* error)
       : w_(w),
@@ -112,38 +122,59 @@ class GroupSearch {
   }
 
   Pair run() {
-    best_ = pair_of(low_, high_, layout_, range_, options_.narrow);
-    if (options_.search == ScaleSearch::minmax || !std::isfinite(best_.scale)) return best_;
-    const int last = static_cast<int>(kSteps * (1 - kSmallest));
-    for (int step = 0; step <= last; ++step) try_range(shrink(step), shrink(step));
-    if (layout_.symmetric) return best_;
-    const float high = high_factor_;  // then each end for itself
-    for (int step = 0; step <= last; ++step) try_range(shrink(step), high);
-    const float low = low_factor_;
-    for (int step = 0; step <= last; ++step) try_range(low, shrink(step));
+    const Pair whole = pair_of(low_, high_, layout_, range_, options_.narrow);
+    if (options_.search == ScaleSearch::minmax || !std::isfinite(whole.scale)) return whole;
+    const auto by_importance = [&](Pair pair) {
+      return rounding_error(w_, importance_, n_, pair, range_);
+    };
+    best_ = whole;
+    look_around(by_importance, 0, kLast);
+    if (hessian_ == nullptr) return best_;
+    // Squared errors lead near the optimum of the output's error at a fraction of its cost.
+    least_ = std::numeric_limits<float>::infinity();
+    look_around(
+        [&](Pair pair) { return output_error(w_, hessian_, stride_, n_, pair, range_, error_); },
+        -kNear, kNear);
     return best_;
   }
 
  private:
-  static float shrink(int step) { return 1 - static_cast<float>(step) / kSteps; }
+  static constexpr int kLast = static_cast<int>(kSteps * (1 - kSmallest));
+  static constexpr int kNear = 5;
 
-  void try_range(float low, float high) {
-    const Pair pair = pair_of(low_ * low, high_ * high, layout_, range_, options_.narrow);
-    const auto consider = [&](Pair candidate) {
-      const float error = error_of(candidate);
-      if (!(error < least_)) return;
-      least_ = error;
-      best_ = candidate;
-      low_factor_ = low;
-      high_factor_ = high;
+  /// Tries ranges from `first` to `last` steps from the best so far: both ends alike, and of
+  /// asymmetric grids then each end for itself.
+  template <class Error>
+  void look_around(const Error& error, int first, int last) {
+    const auto sweep = [&](bool low_moves, bool high_moves) {
+      // From the beginning of the range where the whole of it is looked at.
+      const int low = first < 0 || !low_moves ? low_step_ : 0;
+      const int high = first < 0 || !high_moves ? high_step_ : 0;
+      for (int step = first; step <= last; ++step)
+        consider(error, low_moves ? low + step : low, high_moves ? high + step : high);
     };
-    consider(pair);
-    if (layout_.symmetric && options_.signed_scales) consider({-pair.scale, 0});
+    sweep(true, true);
+    if (layout_.symmetric) return;
+    sweep(true, false);
+    sweep(false, true);
   }
 
-  float error_of(Pair pair) const {
-    return hessian_ != nullptr ? output_error(w_, hessian_, stride_, n_, pair, range_, error_)
-                               : rounding_error(w_, importance_, n_, pair, range_);
+  template <class Error>
+  void consider(const Error& error, int low, int high) {
+    if (low < 0 || high < 0 || low > kLast || high > kLast) return;
+    const auto shrink = [](int step) { return 1 - static_cast<float>(step) / kSteps; };
+    const Pair pair =
+        pair_of(low_ * shrink(low), high_ * shrink(high), layout_, range_, options_.narrow);
+    const auto take = [&](Pair candidate) {
+      const float found = error(candidate);
+      if (!(found < least_)) return;
+      least_ = found;
+      best_ = candidate;
+      low_step_ = low;
+      high_step_ = high;
+    };
+    take(pair);
+    if (layout_.symmetric && options_.signed_scales) take({-pair.scale, 0});
   }
 
   const float* w_;
@@ -155,7 +186,8 @@ class GroupSearch {
   const float* hessian_;
   int64_t stride_;
   float* error_;
-  float low_ = 0, high_ = 0, low_factor_ = 1, high_factor_ = 1;
+  float low_ = 0, high_ = 0;
+  int low_step_ = 0, high_step_ = 0;
   Pair best_{};
   float least_ = std::numeric_limits<float>::infinity();
 };
@@ -183,6 +215,8 @@ GroupScales choose_scales(std::span<const float> w, int64_t rows, int64_t cols,
   const int64_t groups = (cols + group - 1) / group;
   std::vector<float> importance(options.importance.begin(), options.importance.end());
   if (importance.empty()) importance.assign(static_cast<size_t>(cols), 1.0f);
+  for (int64_t j = 0; j < cols && !options.hessian.empty(); ++j)
+    importance[static_cast<size_t>(j)] = options.hessian[static_cast<size_t>(j * (cols + 1))];
   assert(static_cast<int64_t>(importance.size()) == cols);
 
   GroupScales chosen;
