@@ -202,7 +202,7 @@ CodeRange code_range(int bits) {
 
 float storable_scale(float scale, DType dtype) {
   constexpr float kLeast = std::numeric_limits<float>::epsilon();
-  if (!(std::abs(scale) >= kLeast)) scale = std::copysign(kLeast, scale);
+  if (!(std::abs(scale) >= kLeast)) scale = scale < 0 ? -kLeast : kLeast;
   if (dtype == DType::f16) return from_float16(to_float16(scale));
   if (dtype == DType::bf16) return from_bfloat16(to_bfloat16(scale));
   return scale;

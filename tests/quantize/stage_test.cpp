@@ -253,7 +253,7 @@ TEST_F(QuantizeStage, DenseTensorsMayBecomeHalfPrecision) {
 
 TEST_F(QuantizeStage, ThreadsDoNotChangeTheBytes) {
   const int before = thread_count();
-  for (const std::string options :
+  for (const std::string& options :
        {std::string(kGptq) + ", preset: best, correction: 0.5",
         std::string("method: awq, scheme: W3A16_ASYM, group_size: 0, data: calibration"),
         std::string(kGptq) + ", fold: smoothquant, true_sequential: false, budget: "
