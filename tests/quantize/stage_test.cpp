@@ -104,7 +104,8 @@ TEST_F(QuantizeStage, PartsOfOneTensorAreTreatedAlike) {
 
 TEST_F(QuantizeStage, RescalingMethodsReadBackAndSayWhatTheyDid) {
   for (const std::string rest :
-       {"method: awq, scheme: W4A16_ASYM, group_size: 16", "method: smoothquant, scheme: W8A16",
+       {"method: awq, scheme: W4A16_ASYM, group_size: 16",
+        "method: smoothquant, scheme: W8A16, group_size: 0",
         "method: gptq, fold: awq, group_size: 16", "method: gptq, fold: smoothquant, group_size: 0",
         "method: awq, group_size: 16, propagate_error: false, true_sequential: false"}) {
     const StageRun result = run(rest + ", data: calibration");
