@@ -72,9 +72,9 @@ StageEstimate estimate_quantize(const StageSpec& stage, const Recipe& recipe,
 
   if (options.budget) {
     const BudgetOptions& budget = *options.budget;
-    estimate.bytes += static_cast<uint64_t>(
-        budget.bytes ? static_cast<double>(*budget.bytes)
-                     : budget.bits_per_weight.value_or(0) / 8 * static_cast<double>(quantized));
+    estimate.bytes += static_cast<uint64_t>(budget.bytes ? static_cast<double>(*budget.bytes)
+                                                         : budget.bits_per_weight.value_or(0) / 8 *
+                                                               static_cast<double>(quantized));
     estimate.notes.push_back("which layer gets how many bits is measured when the stage runs");
   }
 

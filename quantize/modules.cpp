@@ -198,8 +198,11 @@ QuantPlan plan_modules(const ModelSpec& spec, const QuantizeOptions& options, DT
     if (!wanted[i] || ignored[i]) continue;
     QuantModule module = modules[i];
     module.layout = {scheme.bits, scheme_group, scheme.symmetric, scale_dtype};
-    for (size_t entry = overridden.size(); entry-- > 0;)
-      if (overridden[entry][i]) apply(options.overrides[entry], module.layout);
+    for (size_t entry = 0; entry < overridden.size(); ++entry)
+      if (overridden[entry][i]) {
+        apply(options.overrides[entry], module.layout);
+        break;
+      }
     const int64_t group = module.layout.group;
     if (group != 0 && module.linear.in % group != 0) {
       const std::string what = fmt::format("{}: {} columns are no multiple of group_size {}",
