@@ -341,10 +341,12 @@ struct StoredWriter::State {
 };
 
 StoredWriter::StoredWriter(const ModelSpec& spec, fs::path directory, nlohmann::ordered_json config,
-                           const std::vector<TensorPlan>& tensors, const fs::path& side_files_from)
+                           const std::vector<TensorPlan>& tensors, const fs::path& side_files_from,
+                           const QuantFormat& format)
     : state_(new State{Storage(spec), {}, nullptr, {}}) {
-  state_->writer = std::make_unique<ModelWriter>(std::move(directory), std::move(config),
-                                                 state_->stored_plans(tensors), side_files_from);
+  state_->writer =
+      std::make_unique<ModelWriter>(std::move(directory), std::move(config),
+                                    state_->stored_plans(tensors), side_files_from, format);
 }
 
 StoredWriter::~StoredWriter() = default;

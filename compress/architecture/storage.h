@@ -64,7 +64,8 @@ class StoredWriter {
   /// Like ModelWriter; `tensors` are the spec's. The parts of one stored tensor must be planned
   /// alike: bad_input naming them otherwise.
   StoredWriter(const ModelSpec& spec, fs::path directory, nlohmann::ordered_json config,
-               const std::vector<TensorPlan>& tensors, const fs::path& side_files_from);
+               const std::vector<TensorPlan>& tensors, const fs::path& side_files_from,
+               const QuantFormat& format = quant_formats().front());
   ~StoredWriter();
 
   void write(const std::string& name, std::span<const float> values);

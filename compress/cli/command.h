@@ -53,6 +53,7 @@ Command embed_command();
 Command tokenize_command();
 Command logits_command();
 Command inspect_command();
+Command export_command();
 Command verify_command();
 Command bench_command();
 Command list_command();

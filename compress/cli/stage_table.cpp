@@ -5,6 +5,7 @@
 #include "compress/cli/training.h"
 #include "distill/stage.h"
 #include "eval/evaluate.h"
+#include "export/stage.h"
 #include "lora/stage.h"
 #include "prune/stage.h"
 #include "quantize/stage.h"
@@ -28,6 +29,7 @@ const Toolbox& toolbox() {
       merge_stage(),
       prune_stage(),
       quantize_stage(),
+      export_stage(),
   };
   static const Toolbox tools = [] {
     Toolbox box;

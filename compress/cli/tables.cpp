@@ -1,11 +1,15 @@
 #include "compress/cli/tables.h"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <array>
 
 #include "compress/architecture/family.h"
 #include "compress/cli/command.h"
 #include "distill/losses.h"
 #include "eval/metric.h"
+#include "export/export.h"
 #include "prune/criteria.h"
 #include "quantize/schemes.h"
 
@@ -43,12 +47,25 @@ std::vector<TableRow> architecture_rows() {
   return names_and_summaries(families());
 }
 
+std::string gguf_types() {
+  std::vector<std::string> names;
+  for (const ExportFormat& row : export_formats())
+    if (row.name.starts_with("gguf:")) names.push_back(row.name);
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
 std::vector<TableRow> format_rows() {
   return {
       {"huggingface",
        "config.json + safetensors, one file or sharded; F32, F16, BF16: in and out",
        {}},
-      {"compressed-tensors", "the same with int4 / int8 weights, pack-quantized: in and out", {}},
+      {"compressed-tensors",
+       "the same with int weights (pack-quantized), or with int8 inputs (int-quantized): in and "
+       "out",
+       {}},
+      {"gptq", "the same as GPTQModel stores int weights, v1 and v2: in and out", {}},
+      {"awq", "the same as AutoAWQ's GEMM kernels store int4 weights: in and out", {}},
+      {"gguf", "llama.cpp's files: in; out as " + gguf_types(), {}},
       {"peft", "LoRA adapters, adapter_config.json + safetensors: in and out", {}},
       {"tokenizer.json",
        "BPE (byte-level, SentencePiece-like), WordPiece, Unigram: in; byte-level BPE: out",

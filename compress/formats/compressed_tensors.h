@@ -1,5 +1,5 @@
-// The compressed-tensors `pack-quantized` layout (vllm-project/compressed-tensors): int4 / int8
-// weight-only.
+// The compressed-tensors layouts (vllm-project/compressed-tensors): `pack-quantized` words, and
+// `int-quantized` bytes for layers whose inputs are int8 too.
 #pragma once
 
 #include <memory>
@@ -16,18 +16,6 @@
 
 namespace attar::compressed_tensors {
 
-/// [rows, cols] codes -> [rows, ceil(cols·bits/32)] words: a dense little-endian bit stream along
-/// columns.
-std::vector<int32_t> pack_columns(std::span<const uint8_t> codes, int64_t rows, int64_t cols,
-                                  int bits);
-std::vector<uint8_t> unpack_columns(std::span<const int32_t> words, int64_t rows, int64_t cols,
-                                    int bits);
-/// The same along rows, for zero points: [rows, groups] -> [ceil(rows·bits/32), groups].
-std::vector<int32_t> pack_rows(std::span<const uint8_t> codes, int64_t rows, int64_t cols,
-                               int bits);
-std::vector<uint8_t> unpack_rows(std::span<const int32_t> words, int64_t rows, int64_t cols,
-                                 int bits);
-
 /// The tensors that stand for linear layer `module` ("model.layers.0.mlp.up_proj"): declarations …
 std::vector<SafetensorsWriter::Declaration> declare(const std::string& module, int64_t rows,
                                                     int64_t cols, const QuantLayout& layout);
@@ -40,8 +28,8 @@ nlohmann::ordered_json config(const std::vector<std::pair<std::string, QuantLayo
                               const std::vector<std::string>& ignored);
 
 /// The weights of a model whose config.json has such a `quantization_config`; `where` is its place
-/// for messages. Also reads `int-quantized` weights. Throws bad_input for what a QuantizedMatrix
-/// cannot say: quantized activations, float types, group activation order (g_idx), sparsity,
+/// for messages. Throws bad_input for what a QuantizedMatrix cannot say: activations other than
+/// int8 with a scale for each token, float types, group activation order (g_idx), sparsity,
 /// transforms.
 std::shared_ptr<const WeightSource> open(const nlohmann::ordered_json& quantization,
                                          Checkpoint checkpoint, const std::string& where);

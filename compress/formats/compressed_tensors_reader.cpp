@@ -1,15 +1,11 @@
 #include <fmt/core.h>
 #include <fmt/ranges.h>
 
-#include <cmath>
-#include <cstring>
-#include <map>
-#include <set>
-
 #include "compress/base/error.h"
-#include "compress/base/nearest.h"
+#include "compress/formats/assembled_source.h"
 #include "compress/formats/compressed_tensors.h"
 #include "compress/formats/compressed_tensors_schemes.h"
+#include "compress/formats/packing.h"
 
 namespace attar::compressed_tensors {
 namespace {
@@ -70,10 +66,7 @@ class LayerReader {
   }
 
   void expect(const TensorView& tensor, DType dtype, const std::vector<int64_t>& shape) const {
-    if (tensor.dtype != dtype || tensor.shape != shape)
-      throw error(tensor, fmt::format("is {} [{}], expected {} [{}]", dtype_name(tensor.dtype),
-                                      fmt::join(tensor.shape, ", "), dtype_name(dtype),
-                                      fmt::join(shape, ", ")));
+    expect_tensor(checkpoint_, tensor, dtype, shape);
   }
 
   void read_shape(Layer& layer) const {
@@ -140,134 +133,67 @@ class LayerReader {
   const Schemes& schemes_;
 };
 
-std::vector<int32_t> words_of(const TensorView& tensor) {
-  std::vector<int32_t> words(static_cast<size_t>(tensor.count()));
-  if (!words.empty()) std::memcpy(words.data(), tensor.bytes.data(), tensor.bytes.size());
-  return words;
+/// Signed bytes −2^(b−1) … 2^(b−1) − 1 as codes from 0.
+std::vector<uint8_t> unsigned_codes(const Checkpoint& checkpoint, const TensorView& tensor,
+                                    int bits) {
+  std::vector<uint8_t> codes(tensor.bytes.size());
+  const int offset = 1 << (bits - 1);
+  for (size_t i = 0; i < codes.size(); ++i) {
+    const int value = static_cast<int8_t>(tensor.bytes[i]);
+    if (value < -offset || value >= offset)
+      throw bad_input(fmt::format("element {} is {}, no {}-bit code", i, value, bits),
+                      checkpoint.place(tensor));
+    codes[i] = static_cast<uint8_t>(value + offset);
+  }
+  return codes;
 }
 
-/// Layers that config.json says are quantized, the rest dense.
-class Source : public WeightSource {
- public:
-  Source(Checkpoint checkpoint, const Schemes& schemes) : checkpoint_(std::move(checkpoint)) {
-    find_layers(schemes);
-    for (const TensorView* tensor : checkpoint_.tensors()) {
-      if (codes_.contains(tensor))
-        list_.push_back(describe(*tensor));
-      else if (!parts_.contains(tensor))
-        list_.push_back({tensor->name, tensor->shape, std::string(dtype_name(tensor->dtype)),
-                         tensor->bytes.size()});
-    }
+QuantizedMatrix load(const Checkpoint& checkpoint, const Layer& layer) {
+  QuantizedMatrix q;
+  q.layout = layer.layout;
+  q.rows = layer.rows;
+  q.cols = layer.cols;
+  q.codes = layer.scheme.storage == Storage::packed
+                ? unpack_columns(words_of(*layer.codes), q.rows, q.cols, q.layout.bits)
+                : unsigned_codes(checkpoint, *layer.codes, q.layout.bits);
+  q.scales = read_scales(checkpoint, *layer.scale);
+  if (layer.zero != nullptr)
+    q.zeros = layer.zero->dtype == DType::i8
+                  ? unsigned_codes(checkpoint, *layer.zero, q.layout.bits)
+                  : unpack_rows(words_of(*layer.zero), q.rows, q.groups(), q.layout.bits);
+  if (layer.scheme.strategy == Strategy::tensor) {  // a QuantizedMatrix has one scale per row
+    q.scales.assign(static_cast<size_t>(q.rows), q.scales[0]);
+    if (!q.zeros.empty()) q.zeros.assign(static_cast<size_t>(q.rows), q.zeros[0]);
   }
-
-  const std::vector<WeightInfo>& list() const override { return list_; }
-
-  bool has(std::string_view name) const override {
-    return layers_.contains(name) || dense(name) != nullptr;
-  }
-
-  Weight load(std::string_view name) const override {
-    const auto found = layers_.find(name);
-    if (found != layers_.end()) return quantized(found->second);
-    const TensorView* tensor = dense(name);
-    if (tensor == nullptr) throw unknown(name);
-    return DenseTensor{tensor->dtype, tensor->shape, tensor->bytes, checkpoint_.owner(*tensor)};
-  }
-
- private:
-  void find_layers(const Schemes& schemes) {
-    const LayerReader reader(checkpoint_, schemes);
-    for (const TensorView* tensor : checkpoint_.tensors()) {
-      const std::string_view name = tensor->name;
-      const bool packed = name.ends_with(kPacked);
-      const bool plain = name.ends_with(kWeight) && tensor->dtype == DType::i8;
-      if (!packed && !plain) continue;
-      const std::string module(name.substr(0, name.size() - (packed ? kPacked : kWeight).size()));
-      const Layer layer = reader.read(module, *tensor);
-      const std::string weight = module + std::string(kWeight);
-      if (packed && checkpoint_.find(weight) != nullptr)
-        throw bad_input("the layer is stored both dense and quantized", checkpoint_.place(*tensor));
-      codes_.emplace(tensor, weight);
-      for (const TensorView* part : {layer.scale, layer.zero, layer.shape})
-        if (part != nullptr) parts_.insert(part);
-      layers_.emplace(weight, layer);
-    }
-  }
-
-  const TensorView* dense(std::string_view name) const {
-    const TensorView* tensor = checkpoint_.find(name);
-    return codes_.contains(tensor) || parts_.contains(tensor) ? nullptr : tensor;
-  }
-
-  Error unknown(std::string_view name) const {
-    std::vector<std::string> names;
-    for (const WeightInfo& info : list_) names.push_back(info.name);
-    const std::string close = nearest(name, names);
-    return bad_input(fmt::format("no weight \"{}\"", name), "the quantized model",
-                     close.empty() ? "attar inspect lists the tensors of a model"
-                                   : fmt::format("did you mean \"{}\"?", close));
-  }
-
-  WeightInfo describe(const TensorView& codes) const {
-    const std::string& weight = codes_.at(&codes);
-    const Layer& layer = layers_.at(weight);
-    return {weight,
-            {layer.rows, layer.cols},
-            layer.layout.name(),
-            layer.codes->bytes.size() + layer.scale->bytes.size() +
-                (layer.zero == nullptr ? 0 : layer.zero->bytes.size())};
-  }
-
-  QuantizedMatrix quantized(const Layer& layer) const {
-    QuantizedMatrix q;
-    q.layout = layer.layout;
-    q.rows = layer.rows;
-    q.cols = layer.cols;
-    q.codes = layer.scheme.storage == Storage::packed
-                  ? unpack_columns(words_of(*layer.codes), q.rows, q.cols, q.layout.bits)
-                  : unsigned_codes(*layer.codes, q.layout.bits);
-    q.scales = layer.scale->floats();
-    for (size_t i = 0; i < q.scales.size(); ++i)
-      if (!std::isfinite(q.scales[i]))
-        throw bad_input(fmt::format("scale {} is not finite", i), checkpoint_.place(*layer.scale));
-    if (layer.zero != nullptr)
-      q.zeros = layer.zero->dtype == DType::i8
-                    ? unsigned_codes(*layer.zero, q.layout.bits)
-                    : unpack_rows(words_of(*layer.zero), q.rows, q.groups(), q.layout.bits);
-    if (layer.scheme.strategy == Strategy::tensor) {  // a QuantizedMatrix has one scale per row
-      q.scales.assign(static_cast<size_t>(q.rows), q.scales[0]);
-      if (!q.zeros.empty()) q.zeros.assign(static_cast<size_t>(q.rows), q.zeros[0]);
-    }
-    return q;
-  }
-
-  /// Signed bytes −2^(b−1) … 2^(b−1) − 1 as codes from 0.
-  std::vector<uint8_t> unsigned_codes(const TensorView& tensor, int bits) const {
-    std::vector<uint8_t> codes(tensor.bytes.size());
-    const int offset = 1 << (bits - 1);
-    for (size_t i = 0; i < codes.size(); ++i) {
-      const int value = static_cast<int8_t>(tensor.bytes[i]);
-      if (value < -offset || value >= offset)
-        throw bad_input(fmt::format("element {} is {}, no {}-bit code", i, value, bits),
-                        checkpoint_.place(tensor));
-      codes[i] = static_cast<uint8_t>(value + offset);
-    }
-    return codes;
-  }
-
-  Checkpoint checkpoint_;
-  std::map<std::string, Layer, std::less<>> layers_;  // by the name of the dense weight
-  std::map<const TensorView*, std::string> codes_;    // their codes, and that name
-  std::set<const TensorView*> parts_;                 // their other tensors
-  std::vector<WeightInfo> list_;
-};
+  return q;
+}
 
 }  // namespace
 
 std::shared_ptr<const WeightSource> open(const nlohmann::ordered_json& quantization,
-                                         Checkpoint checkpoint, const std::string& where) {
+                                         Checkpoint opened, const std::string& where) {
   const Schemes schemes(quantization, where);
-  return std::make_shared<Source>(std::move(checkpoint), schemes);
+  const auto checkpoint = std::make_shared<const Checkpoint>(std::move(opened));
+  const LayerReader reader(*checkpoint, schemes);
+  std::vector<AssembledWeight> weights;
+  for (const TensorView* tensor : checkpoint->tensors()) {
+    const std::string_view name = tensor->name;
+    const bool packed = name.ends_with(kPacked);
+    const bool plain = name.ends_with(kWeight) && tensor->dtype == DType::i8;
+    if (!packed && !plain) continue;
+    const std::string module(name.substr(0, name.size() - (packed ? kPacked : kWeight).size()));
+    const Layer layer = reader.read(module, *tensor);
+    const std::string weight = module + std::string(kWeight);
+    if (packed && checkpoint->find(weight) != nullptr)
+      throw bad_input("the layer is stored both dense and quantized", checkpoint->place(*tensor));
+    weights.push_back({weight,
+                       {layer.rows, layer.cols},
+                       layer.layout.name(),
+                       tensor,
+                       {layer.scale, layer.zero, layer.shape},
+                       [checkpoint, layer] { return load(*checkpoint, layer); }});
+  }
+  return assemble(checkpoint, std::move(weights));
 }
 
 }  // namespace attar::compressed_tensors

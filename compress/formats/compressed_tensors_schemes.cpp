@@ -94,6 +94,21 @@ void read_weights(const ordered_json& weights, Scheme& scheme, const std::string
   read_strategy(weights, scheme, where);
 }
 
+/// Whether inputs are int8 with a scale found for each token; every other kind is refused.
+bool read_inputs(const ordered_json& inputs, const std::string& place) {
+  if (empty(inputs)) return false;
+  const std::string where = place + ".input_activations";
+  const auto is = [&](const char* key, const ordered_json& wanted) {
+    return get(inputs, key) == wanted;
+  };
+  if (!inputs.is_object() || !is("num_bits", 8) ||
+      !(empty(get(inputs, "type")) || is("type", "int")) || !is("strategy", "token") ||
+      !is("dynamic", true) || !(empty(get(inputs, "symmetric")) || is("symmetric", true)))
+    throw bad_input("these quantized activations are not supported", where,
+                    "supported: int8, symmetric, strategy token, dynamic; or weights alone");
+  return true;
+}
+
 }  // namespace
 
 std::vector<Schemes::Selector> Schemes::read_selectors(const ordered_json& list,
@@ -140,12 +155,11 @@ Schemes::Schemes(const ordered_json& quantization, std::string where) {
     constexpr std::array<std::string_view, 5> kKnown = {"targets", "weights", "input_activations",
                                                         "output_activations", "format"};
     refuse_unknown(group, kKnown, place);
-    for (const char* key : {"input_activations", "output_activations"})
-      if (!empty(get(group, key)))
-        throw bad_input("quantized activations are not supported", place + "." + key,
-                        "weight-only models can be read: W4A16, W8A16");
+    if (!empty(get(group, "output_activations")))
+      throw bad_input("quantized outputs are not supported", place + ".output_activations");
     Scheme scheme;
     scheme.group = name;
+    scheme.layout.int8_inputs = read_inputs(get(group, "input_activations"), place);
     const ordered_json& own_format = get(group, "format");
     scheme.storage = own_format.is_null() ? read_format(get(quantization, "format"), where)
                                           : read_format(own_format, place);

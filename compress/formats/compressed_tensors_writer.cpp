@@ -2,6 +2,8 @@
 #include <cstring>
 
 #include "compress/formats/compressed_tensors.h"
+#include "compress/formats/packing.h"
+#include "compress/formats/quant_format.h"
 
 namespace attar::compressed_tensors {
 namespace {
@@ -36,7 +38,40 @@ ordered_json weights_arguments(const QuantLayout& layout) {
 
 /// Where a layout's matrices stand in config_groups; scale_dtype is not part of the configuration.
 bool same_group(const QuantLayout& a, const QuantLayout& b) {
-  return a.bits == b.bits && a.group == b.group && a.symmetric == b.symmetric;
+  return a.bits == b.bits && a.group == b.group && a.symmetric == b.symmetric &&
+         a.int8_inputs == b.int8_inputs;
+}
+
+/// Of int8 inputs nothing is stored: their scales are found token by token.
+ordered_json input_arguments() {
+  ordered_json arguments;
+  arguments["num_bits"] = 8;
+  arguments["type"] = "int";
+  arguments["symmetric"] = true;
+  arguments["strategy"] = "token";
+  arguments["group_size"] = nullptr;
+  arguments["block_structure"] = nullptr;
+  arguments["dynamic"] = true;
+  arguments["actorder"] = nullptr;
+  arguments["observer"] = nullptr;
+  arguments["observer_kwargs"] = ordered_json::object();
+  return arguments;
+}
+
+const char* format_name(const QuantLayout& layout) {
+  return layout.int8_inputs ? "int-quantized" : "pack-quantized";
+}
+
+/// Codes from 0 as signed bytes around 0.
+std::vector<int8_t> signed_bytes(const std::vector<uint8_t>& codes, int bits) {
+  std::vector<int8_t> bytes(codes.size());
+  for (size_t i = 0; i < codes.size(); ++i)
+    bytes[i] = static_cast<int8_t>(codes[i] - (1 << (bits - 1)));
+  return bytes;
+}
+
+std::string objection(int64_t, int64_t, const QuantLayout&) {
+  return {};
 }
 
 }  // namespace
@@ -44,6 +79,14 @@ bool same_group(const QuantLayout& a, const QuantLayout& b) {
 std::vector<SafetensorsWriter::Declaration> declare(const std::string& module, int64_t rows,
                                                     int64_t cols, const QuantLayout& layout) {
   const int64_t groups = groups_of(layout, cols);
+  if (layout.int8_inputs) {
+    std::vector<SafetensorsWriter::Declaration> plain = {
+        {module + ".weight", DType::i8, {rows, cols}},
+        {module + ".weight_scale", layout.scale_dtype, {rows, groups}}};
+    if (!layout.symmetric)
+      plain.push_back({module + ".weight_zero_point", DType::i8, {rows, groups}});
+    return plain;
+  }
   std::vector<SafetensorsWriter::Declaration> tensors = {
       {module + ".weight_packed", DType::i32, {rows, words_for(cols, layout.bits)}},
       {module + ".weight_scale", layout.scale_dtype, {rows, groups}},
@@ -56,6 +99,14 @@ std::vector<SafetensorsWriter::Declaration> declare(const std::string& module, i
 
 void write(SafetensorsWriter& writer, const std::string& module, const QuantizedMatrix& q) {
   const int bits = q.layout.bits;
+  if (q.layout.int8_inputs) {
+    const auto codes = signed_bytes(q.codes, bits), zero_points = signed_bytes(q.zeros, bits);
+    writer.write(module + ".weight", std::as_bytes(std::span(codes)));
+    writer.write_floats(module + ".weight_scale", q.scales);
+    if (!q.layout.symmetric)
+      writer.write(module + ".weight_zero_point", std::as_bytes(std::span(zero_points)));
+    return;
+  }
   const auto words = pack_columns(q.codes, q.rows, q.cols, bits);
   writer.write(module + ".weight_packed", std::as_bytes(std::span(words)));
   writer.write_floats(module + ".weight_scale", q.scales);
@@ -75,19 +126,24 @@ nlohmann::ordered_json config(const std::vector<std::pair<std::string, QuantLayo
     if (place == groups.end()) place = groups.insert(groups.end(), {layout, ordered_json::array()});
     place->second.push_back(module);
   }
+  const bool mixed = std::any_of(groups.begin(), groups.end(), [&](const auto& g) {
+    return g.first.int8_inputs != groups.front().first.int8_inputs;
+  });
   ordered_json config_groups = ordered_json::object();
   for (size_t i = 0; i < groups.size(); ++i) {
     ordered_json group;
     group["targets"] = groups.size() == 1 ? ordered_json::array({"Linear"}) : groups[i].second;
     group["weights"] = weights_arguments(groups[i].first);
-    group["input_activations"] = nullptr;
+    group["input_activations"] =
+        groups[i].first.int8_inputs ? input_arguments() : ordered_json(nullptr);
     group["output_activations"] = nullptr;
+    if (mixed) group["format"] = format_name(groups[i].first);
     config_groups["group_" + std::to_string(i)] = std::move(group);
   }
   ordered_json quantization;
   quantization["quant_method"] = "compressed-tensors";
   quantization["version"] = kVersion;
-  quantization["format"] = "pack-quantized";
+  quantization["format"] = mixed ? "mixed-precision" : format_name(groups.front().first);
   quantization["quantization_status"] = "compressed";
   quantization["global_compression_ratio"] = nullptr;
   quantization["kv_cache_scheme"] = nullptr;
@@ -99,3 +155,20 @@ nlohmann::ordered_json config(const std::vector<std::pair<std::string, QuantLayo
 }
 
 }  // namespace attar::compressed_tensors
+
+namespace attar {
+
+QuantFormat compressed_tensors_format() {
+  namespace ct = compressed_tensors;
+  return {
+      "compressed-tensors",
+      "int weights of 2 to 8 bits (pack-quantized), with int8 inputs (int-quantized): in and out",
+      {},
+      ct::objection,
+      ct::declare,
+      ct::write,
+      ct::config,
+      ct::open};
+}
+
+}  // namespace attar

@@ -6,7 +6,6 @@
 #include <set>
 
 #include "compress/base/error.h"
-#include "compress/formats/compressed_tensors.h"
 
 namespace attar {
 namespace {
@@ -34,7 +33,8 @@ bool flag(const ordered_json& config, const char* key) {
   return found != config.end() && found->is_boolean() && found->get<bool>();
 }
 
-std::vector<SafetensorsWriter::Declaration> declarations(const std::vector<TensorPlan>& plans) {
+std::vector<SafetensorsWriter::Declaration> declarations(const std::vector<TensorPlan>& plans,
+                                                         const QuantFormat& format) {
   std::vector<SafetensorsWriter::Declaration> all;
   for (const TensorPlan& plan : plans) {
     if (!plan.layout) {
@@ -44,15 +44,20 @@ std::vector<SafetensorsWriter::Declaration> declarations(const std::vector<Tenso
     if (!plan.name.ends_with(kWeight) || plan.shape.size() != 2)
       throw failure("only the weight matrix of a linear layer can be quantized",
                     fmt::format("tensor {}", plan.name));
-    const auto parts = compressed_tensors::declare(module_of(plan.name), plan.shape[0],
-                                                   plan.shape[1], *plan.layout);
+    const std::string objection = format.objection(plan.shape[0], plan.shape[1], *plan.layout);
+    if (!objection.empty())
+      throw bad_input(fmt::format("the layout {} cannot hold it: {}", format.name, objection),
+                      fmt::format("tensor {}", plan.name));
+    const auto parts =
+        format.declare(module_of(plan.name), plan.shape[0], plan.shape[1], *plan.layout);
     all.insert(all.end(), parts.begin(), parts.end());
   }
   return all;
 }
 
 /// Adds what the tensors say to the configuration: quantization_config and the element type.
-void describe(const std::vector<TensorPlan>& plans, ordered_json& config) {
+void describe(const std::vector<TensorPlan>& plans, const QuantFormat& format,
+              ordered_json& config) {
   std::vector<std::pair<std::string, QuantLayout>> quantized;
   std::vector<std::string> ignored;
   std::set<DType> dtypes;
@@ -71,7 +76,7 @@ void describe(const std::vector<TensorPlan>& plans, ordered_json& config) {
     if (flag(config, "tie_word_embeddings") &&
         std::find(ignored.begin(), ignored.end(), head) == ignored.end())
       ignored.push_back(head);
-    config["quantization_config"] = compressed_tensors::config(quantized, ignored);
+    config["quantization_config"] = format.config(quantized, ignored);
   }
   if (dtypes.size() != 1) return;
   for (const char* key : {"dtype", "torch_dtype"})
@@ -83,6 +88,7 @@ void describe(const std::vector<TensorPlan>& plans, ordered_json& config) {
 struct ModelWriter::State {
   fs::path directory;
   ordered_json config;
+  const QuantFormat* format = nullptr;
   std::map<std::string, TensorPlan> plans;
   std::unique_ptr<SafetensorsWriter> writer;
 
@@ -98,13 +104,14 @@ struct ModelWriter::State {
 };
 
 ModelWriter::ModelWriter(fs::path directory, ordered_json config, std::vector<TensorPlan> tensors,
-                         const fs::path& side_files_from)
+                         const fs::path& side_files_from, const QuantFormat& format)
     : state_(std::make_unique<State>()) {
   state_->directory = std::move(directory);
   state_->config = std::move(config);
-  describe(tensors, state_->config);
+  state_->format = &format;
+  describe(tensors, format, state_->config);
   state_->writer = std::make_unique<SafetensorsWriter>(
-      state_->directory / "model.safetensors", declarations(tensors),
+      state_->directory / "model.safetensors", declarations(tensors, format),
       std::map<std::string, std::string>{{"format", "pt"}});
   for (TensorPlan& tensor : tensors) state_->plans.emplace(tensor.name, std::move(tensor));
   if (!side_files_from.empty()) copy_side_files(side_files_from, state_->directory);
@@ -128,12 +135,15 @@ void ModelWriter::write(const std::string& name, const QuantizedMatrix& q) {
     throw failure(fmt::format("codes are {} [{}, {}], planned were {} [{}, {}]", q.layout.name(),
                               q.rows, q.cols, plan.layout->name(), plan.shape[0], plan.shape[1]),
                   fmt::format("{}: tensor {}", state_->directory.string(), name));
-  compressed_tensors::write(*state_->writer, module_of(name), q);
+  state_->format->write(*state_->writer, module_of(name), q);
 }
 
 void ModelWriter::finish() {
   state_->writer->finish();
   write_file(state_->directory / "config.json", state_->config.dump(2) + "\n");
+  const auto quantization = state_->config.find("quantization_config");
+  if (quantization != state_->config.end() && !state_->format->twin_file.empty())
+    write_file(state_->directory / state_->format->twin_file, quantization->dump(2) + "\n");
 }
 
 }  // namespace attar

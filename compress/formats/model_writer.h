@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "compress/base/files.h"
+#include "compress/formats/quant_format.h"
 #include "compress/formats/quantized_matrix.h"
 #include "compress/formats/weights.h"
 
@@ -30,9 +31,10 @@ class ModelWriter {
   /// `config` is written as it is, but for two things that the tensors decide: quantization_config
   /// (with every dense linear layer and a tied head in its ignore list), and dtype or torch_dtype,
   /// where present and all dense tensors have one type. Side files are copied from
-  /// `side_files_from` unless that is empty.
+  /// `side_files_from` unless that is empty. `format` is how quantized tensors stand; its objection
+  /// to a planned one is a bad_input.
   ModelWriter(fs::path directory, nlohmann::ordered_json config, std::vector<TensorPlan> tensors,
-              const fs::path& side_files_from);
+              const fs::path& side_files_from, const QuantFormat& format = quant_formats().front());
   ~ModelWriter();
 
   void write(const std::string& name, std::span<const float> values);

@@ -1,7 +1,7 @@
+#include "compress/formats/packing.h"
 #include "compress/base/threads.h"
-#include "compress/formats/compressed_tensors.h"
 
-namespace attar::compressed_tensors {
+namespace attar {
 namespace {
 
 constexpr int kWordBits = 32;
@@ -85,4 +85,4 @@ std::vector<uint8_t> unpack_rows(std::span<const int32_t> words, int64_t rows, i
   return codes;
 }
 
-}  // namespace attar::compressed_tensors
+}  // namespace attar

@@ -7,8 +7,8 @@
 namespace attar {
 
 std::string QuantLayout::name() const {
-  return fmt::format("int{} {} {}", bits, group == 0 ? "channel" : fmt::format("g{}", group),
-                     symmetric ? "sym" : "asym");
+  return fmt::format("int{} {} {}{}", bits, group == 0 ? "channel" : fmt::format("g{}", group),
+                     symmetric ? "sym" : "asym", int8_inputs ? " a8" : "");
 }
 
 std::vector<float> dequantize(const QuantizedMatrix& q) {

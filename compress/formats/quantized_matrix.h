@@ -17,6 +17,7 @@ struct QuantLayout {
   int64_t group = 0;      // input columns that share a scale; 0 = the whole row ("channel")
   bool symmetric = true;  // zero = 2^(bits−1) everywhere
   DType scale_dtype = DType::f32;  // what the scales are rounded to on disk
+  bool int8_inputs = false;        // the layer's inputs are rounded to int8, one scale a token
   friend bool operator==(const QuantLayout&, const QuantLayout&) = default;
   std::string name() const;  // "int4 g32 sym"
 };

@@ -3,6 +3,7 @@
 #include <string_view>
 
 #include "compress/base/error.h"
+#include "compress/formats/gguf/writer.h"
 #include "compress/formats/weights.h"
 
 namespace attar {
@@ -29,13 +30,27 @@ bool carried(const fs::path& file) {
   const std::string name = file.filename().string(), extension = file.extension().string();
   for (const std::string_view known : kNames)
     if (name == known) return true;
-  return extension == ".model" || extension == ".tiktoken" || name.starts_with("LICENSE") ||
-         name.starts_with("NOTICE");
+  return extension == ".model" || extension == ".tiktoken" || name == "tokenizer.gguf" ||
+         name.starts_with("LICENSE") || name.starts_with("NOTICE");
+}
+
+/// A GGUF file carries its tokenizer and chat template inside: they go along in a file of the same
+/// kind that holds nothing else.
+std::string copy_vocabulary(const fs::path& file, const fs::path& to) {
+  const gguf::File opened = gguf::File::open(file);
+  gguf::Metadata metadata;
+  for (const auto& [key, value] : opened.metadata().entries())
+    if (key == "general.architecture" || key == "general.name" || key.starts_with("tokenizer."))
+      metadata.set(key, value);
+  constexpr const char* kName = "tokenizer.gguf";
+  gguf::Writer(to / kName, metadata, {}).finish();
+  return kName;
 }
 
 }  // namespace
 
 std::vector<std::string> copy_side_files(const fs::path& from, const fs::path& to) {
+  if (const auto file = gguf::find_model_file(from)) return {copy_vocabulary(*file, to)};
   std::set<std::string> copied;
   for (const auto& entry : fs::directory_iterator(from))
     if (entry.is_regular_file() && carried(entry.path()))

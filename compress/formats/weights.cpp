@@ -7,8 +7,9 @@
 
 #include "compress/base/error.h"
 #include "compress/formats/checkpoint.h"
-#include "compress/formats/compressed_tensors.h"
+#include "compress/formats/gguf/model_file.h"
 #include "compress/formats/json.h"
+#include "compress/formats/quant_format.h"
 
 namespace attar {
 namespace {
@@ -38,10 +39,11 @@ nlohmann::ordered_json read_config(const fs::path& directory) {
   std::error_code code;
   const auto status = fs::status(directory, code);
   if (!fs::exists(status) || code)
-    throw bad_input("no such model directory", directory.string(),
-                    "give a directory that holds config.json and model.safetensors");
+    throw bad_input(
+        "no such model directory", directory.string(),
+        "give a directory that holds config.json and model.safetensors, or a GGUF file");
   if (!fs::is_directory(status))
-    throw bad_input("a model is a directory, this is a file", directory.string(),
+    throw bad_input("a model is a directory or a GGUF file, this is neither", directory.string(),
                     "give the directory that holds config.json and model.safetensors");
   const fs::path path = directory / "config.json";
   if (!fs::exists(path))
@@ -61,10 +63,8 @@ const nlohmann::ordered_json* find_quantization(const nlohmann::ordered_json& co
   if (quantization == config.end() || quantization->is_null()) return nullptr;
   if (!quantization->is_object() || !quantization->contains("quant_method"))
     throw bad_input("quantization_config names no quant_method", where);
-  const auto& method = (*quantization)["quant_method"];
-  if (method != "compressed-tensors")
-    throw bad_input(fmt::format("unsupported quant_method {}", method.dump()), where,
-                    "supported: compressed-tensors, or weights without quantization");
+  if (!(*quantization)["quant_method"].is_string())
+    throw bad_input("quant_method is no text", where);
   return &*quantization;
 }
 
@@ -95,17 +95,22 @@ std::vector<float> WeightSource::floats(std::string_view name) const {
 }
 
 ModelDirectory ModelDirectory::open(const fs::path& path) {
+  if (const auto file = gguf::find_model_file(path)) return gguf::open_model_file(*file);
   ModelDirectory model;
   model.path = path;
   model.config = read_config(path);
   const std::string where = (path / "config.json").string() + ": quantization_config";
   const auto* quantization = find_quantization(model.config, where);
+  const QuantFormat* format =
+      quantization == nullptr
+          ? nullptr
+          : &find_quant_format((*quantization)["quant_method"].get<std::string>(), where);
   Checkpoint checkpoint = Checkpoint::open(path);
   model.weight_bytes = checkpoint.file_bytes();
-  if (quantization == nullptr)
+  if (format == nullptr)
     model.weights = std::make_shared<DenseSource>(std::move(checkpoint));
   else
-    model.weights = compressed_tensors::open(*quantization, std::move(checkpoint), where);
+    model.weights = format->open(*quantization, std::move(checkpoint), where);
   return model;
 }
 

@@ -57,7 +57,9 @@ struct ModelDirectory {
   std::shared_ptr<const WeightSource> weights;
   uint64_t weight_bytes = 0;  // size of the weight files
 
-  /// Dense (one or sharded safetensors, any float type) and compressed-tensors directories. Throws
+  /// Directories with dense weights (one or sharded safetensors, any float type) or weights in one
+  /// of the layouts of quant_format.h, GGUF
+  /// files (or a directory with one), of which `config` is made from the metadata. Throws
   /// bad_input: no such directory, no config.json, missing shard, truncated file …
   static ModelDirectory open(const fs::path& path);
 };

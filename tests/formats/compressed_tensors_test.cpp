@@ -5,6 +5,7 @@
 
 #include "compress/base/random.h"
 #include "compress/formats/model_writer.h"
+#include "compress/formats/packing.h"
 #include "tests/formats/scratch.h"
 
 namespace attar {
@@ -46,7 +47,6 @@ QuantizedMatrix random_matrix(const QuantLayout& layout, int64_t rows, int64_t c
 }
 
 TEST_F(CompressedTensorsTest, PacksTheWordsOfTheReference) {
-  using compressed_tensors::pack_columns;
   const auto word = [](uint32_t bits) { return static_cast<int32_t>(bits); };
   EXPECT_EQ(pack_columns(codes_of({1, 2, 3, 4, 5, 6, 7, 0}, 4), 1, 8, 4),
             (std::vector<int32_t>{word(0x8FEDCBA9)}));
@@ -73,17 +73,15 @@ TEST_F(CompressedTensorsTest, PacksGoldenMatrices) {
       return codes_of({values.begin(), values.end()}, bits);
     };
     const auto codes = to_codes(golden.at(name + ".codes"));
-    EXPECT_EQ(compressed_tensors::pack_columns(codes, 32, 256, bits), words_of(packed)) << name;
-    EXPECT_EQ(compressed_tensors::unpack_columns(words_of(packed), 32, 256, bits), codes) << name;
+    EXPECT_EQ(pack_columns(codes, 32, 256, bits), words_of(packed)) << name;
+    EXPECT_EQ(unpack_columns(words_of(packed), 32, 256, bits), codes) << name;
     ++checked;
     const TensorView* zeros = golden.find(name + ".zero_point");
     if (zeros == nullptr) continue;
     const TensorView& packed_zeros = golden.at(name + ".zero_point_packed");
     const auto zero_codes = to_codes(*zeros);
-    EXPECT_EQ(compressed_tensors::pack_rows(zero_codes, 32, zeros->shape[1], bits),
-              words_of(packed_zeros));
-    EXPECT_EQ(compressed_tensors::unpack_rows(words_of(packed_zeros), 32, zeros->shape[1], bits),
-              zero_codes);
+    EXPECT_EQ(pack_rows(zero_codes, 32, zeros->shape[1], bits), words_of(packed_zeros));
+    EXPECT_EQ(unpack_rows(words_of(packed_zeros), 32, zeros->shape[1], bits), zero_codes);
   }
   EXPECT_EQ(checked, 18);
 }

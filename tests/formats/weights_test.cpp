@@ -87,15 +87,15 @@ TEST_F(WeightsTest, RefusesWhatIsNoModelDirectory) {
   expect_bad_input([&] { ModelDirectory::open(directory_ / "none"); }, {"no such model directory"});
   expect_bad_input(open(), {"no config.json"});
   const auto file = put("config.json", "{\n\"a\": 1,\n]");
-  expect_bad_input([&] { ModelDirectory::open(file); }, {"this is a file"});
+  expect_bad_input([&] { ModelDirectory::open(file); }, {"this is neither"});
   expect_bad_input(open(), {"not valid JSON", "config.json:3"});
   put("config.json", "[1]");
   expect_bad_input(open(), {"no JSON object"});
   put("config.json", "{}");
   put("pytorch_model.bin", "");
   expect_bad_input(open(), {"holds no weights", "pytorch_model.bin is of another format"});
-  put("config.json", R"({"quantization_config":{"quant_method":"gptq"}})");
-  expect_bad_input(open(), {"unsupported quant_method \"gptq\"", "supported: compressed-tensors"});
+  put("config.json", R"({"quantization_config":{"quant_method":"exl2"}})");
+  expect_bad_input(open(), {"unsupported quant_method \"exl2\"", "supported: compressed-tensors"});
   put("config.json", R"({"quantization_config":[]})");
   expect_bad_input(open(), {"names no quant_method"});
   fs::remove(directory_ / "config.json");

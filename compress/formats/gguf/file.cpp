@@ -294,4 +294,19 @@ bool is_gguf(const fs::path& path) {
   return file && std::string_view(begin, sizeof begin) == kMagic;
 }
 
+std::optional<fs::path> find_model_file(const fs::path& path) {
+  if (is_gguf(path)) return path;
+  if (!fs::is_directory(path) || fs::exists(path / "config.json")) return {};
+  std::optional<fs::path> only;
+  for (const auto& entry : fs::directory_iterator(path)) {
+    if (entry.path().extension() != ".gguf") continue;
+    if (only)
+      throw bad_input(fmt::format("two GGUF files, {} and {}", only->filename().string(),
+                                  entry.path().filename().string()),
+                      path.string(), "name the file that is meant");
+    only = entry.path();
+  }
+  return only;
+}
+
 }  // namespace attar::gguf

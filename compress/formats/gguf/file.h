@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -61,5 +62,8 @@ class File {
 
 /// True when the file begins as a GGUF file does.
 bool is_gguf(const fs::path& path);
+/// The GGUF file that a path to a model means: the file itself, or the only one that ends in .gguf
+/// in a directory without config.json. Nothing otherwise.
+std::optional<fs::path> find_model_file(const fs::path& path);
 
 }  // namespace attar::gguf
