@@ -7,6 +7,7 @@
 #include "compress/architecture/model.h"
 #include "compress/base/error.h"
 #include "compress/cli/command.h"
+#include "compress/formats/gguf/file.h"
 #include "compress/formats/json.h"
 #include "compress/formats/peft.h"
 #include "compress/formats/safetensors.h"
@@ -206,13 +207,8 @@ Json inspect(const fs::path& path) {
   if (!fs::exists(path))
     throw bad_input("no such file or directory", path.string(),
                     "give a model directory, an adapter, a .safetensors file or a run directory");
-  if (!fs::is_directory(path)) {
-    const auto file = MappedFile::open(path);
-    if (file.text().starts_with("GGUF"))
-      throw bad_input("a GGUF file, which this program does not read", path.string(),
-                      "give the Hugging Face directory that it was made from");
-    return inspect_safetensors(path);
-  }
+  if (const auto file = gguf::find_model_file(path)) return inspect_model(*file);
+  if (!fs::is_directory(path)) return inspect_safetensors(path);
   if (fs::exists(path / "config.json")) return inspect_model(path);
   if (fs::exists(path / "adapter_config.json")) return inspect_adapter(path);
   if (fs::exists(path / "recipe.yaml") || fs::exists(path / "report.json"))
