@@ -8,67 +8,19 @@
 #include <set>
 
 #include "compress/base/error.h"
-#include "compress/base/files.h"
 #include "compress/base/hash.h"
-#include "compress/base/nearest.h"
 #include "compress/base/progress.h"
-#include "compress/base/threads.h"
-#include "compress/kernels/matmul.h"
 #include "compress/pipeline/cache.h"
+#include "compress/runtime/end_ids.h"
+#include "eval/material.h"
 #include "eval/row_cache.h"
-#include "eval/subject.h"
 
 namespace attar::eval {
 namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr int64_t kFewWindows = 20;
-
-/// What of the table was asked for.
-struct Choice {
-  std::vector<const Metric*> metrics;                   // in the table's order
-  std::map<const Metric*, std::set<std::string>> rows;  // of those that were named by rows
-
-  bool needs_tokens() const {
-    return std::any_of(metrics.begin(), metrics.end(), [](const Metric* m) {
-      return m->needs == Needs::tokens || m->needs == Needs::reference;
-    });
-  }
-  bool wants(const Metric& metric, const std::string& row) const {
-    const auto only = rows.find(&metric);
-    return only == rows.end() || only->second.contains(row);
-  }
-};
-
-Choice choose(const EvaluationRequest& request) {
-  Choice choice;
-  std::set<const Metric*> chosen, whole;
-  for (const auto& name : request.metrics) {
-    const Metric* metric = find_metric(name);
-    if (!metric) {
-      std::vector<std::string> known;
-      for (const auto& m : metrics()) known.emplace_back(m.name);
-      for (const auto& m : metrics()) known.insert(known.end(), m.rows.begin(), m.rows.end());
-      throw bad_input("unknown metric '" + name + "'", "metrics", suggest(name, known));
-    }
-    if (metric->relative() && !request.reference)
-      throw bad_input("the metric '" + name + "' needs a reference model", "metrics",
-                      "name one with --reference, or with reference: in a recipe");
-    chosen.insert(metric);
-    if (metric->name == name)
-      whole.insert(metric);
-    else
-      choice.rows[metric].insert(name);
-  }
-  for (const auto& metric : metrics()) {
-    const bool applies = request.metrics.empty() ? !metric.relative() || request.reference
-                                                 : chosen.contains(&metric);
-    if (applies) choice.metrics.push_back(&metric);
-    if (whole.contains(&metric)) choice.rows.erase(&metric);
-  }
-  return choice;
-}
+constexpr int64_t kFewUnits = 20, kSampleIds = 48;
 
 uint64_t available_memory() {
   std::ifstream file("/proc/meminfo");
@@ -77,17 +29,23 @@ uint64_t available_memory() {
   return 0;
 }
 
-bool is_ids(const DataSpec& data) {
-  return data.format == "ids" || (data.format.empty() && data.path.extension() == ".safetensors");
-}
-
-void require_distinct_names(const std::vector<EvaluationModel>& models) {
+template <class Named>
+void require_distinct_names(const std::vector<Named>& list, const char* what) {
   std::set<std::string> names;
-  for (const auto& model : models)
-    if (!names.insert(model.name).second)
-      throw bad_input("two models are named '" + model.name + "'", model.directory.string(),
+  for (const auto& item : list)
+    if (!names.insert(item.name).second)
+      throw bad_input(fmt::format("two {} are named '{}'", what, item.name), {},
                       "give each its own name: name=path");
 }
+
+/// One metric's rows, of a task where it is over tasks.
+struct Part {
+  const Metric* metric;
+  size_t task = 0;
+  bool operator<(const Part& other) const {
+    return std::pair(metric, task) < std::pair(other.metric, other.task);
+  }
+};
 
 class Evaluation {
  public:
@@ -96,67 +54,92 @@ class Evaluation {
         choice_(choose(request)),
         cache_(request.cache.empty() ? fs::path() : request.cache / "rows"),
         hashes_(request.cache.empty() ? fs::path() : request.cache / "hashes.json") {
-    require_distinct_names(request.models);
-    const bool text = choice_.needs_tokens() && !is_ids(request.data);
+    require_distinct_names(request.models, "models");
+    require_distinct_names(request.tasks, "tasks");
+    const bool text = reads_text();
     for (const auto& model : request.models) subjects_.push_back(open_subject(model, text));
     rows_.resize(subjects_.size());
-    if (choice_.needs_tokens()) {
-      if (request.reference) open_reference(text);
-      open_windows();
-    }
+    for (const auto* metric : choice_.metrics)
+      for (size_t t = 0; t < (metric->needs == Needs::task ? request.tasks.size() : 1); ++t)
+        parts_.push_back({metric, t});
+    if (!choice_.reads_ids()) return;
+    if (request.reference) open_reference(text);
+    if (choice_.needs(Needs::task))
+      for (const auto& task : request.tasks)
+        tasks_.push_back(
+            std::make_shared<const Task>(load_task(task, request.shots, request.seed)));
+    prepare();
   }
 
-  std::vector<EvaluationRow> run() {
-    for (size_t s = 0; s < subjects_.size(); ++s) measure_files(s);
-    if (choice_.needs_tokens()) measure_tokens();
+  EvaluationResult run() {
+    for (size_t s = 0; s < subjects_.size(); ++s)
+      for (const auto& part : parts_)
+        if (part.metric->needs == Needs::files)
+          part.metric->measure(input_of(subjects_[s]), rows_[s][part]);
+    if (choice_.reads_ids()) measure_groups();
     for (size_t s = 0; s < subjects_.size(); ++s) measure_speed_and_memory(s);
     if (cache_.enabled()) hashes_.save();
-    return assembled();
+    return {assembled(), notes_};
   }
 
  private:
+  bool reads_text() const {
+    return choice_.needs(Needs::task) || choice_.needs(Needs::documents) ||
+           (choice_.reads_ids() && !is_ids(request_.data));
+  }
+
+  bool measures(std::string_view metric) const {
+    return std::any_of(parts_.begin(), parts_.end(),
+                       [&](const Part& part) { return part.metric->name == metric; });
+  }
+
+  void note(std::string text) {
+    say(text);
+    notes_.push_back(std::move(text));
+  }
+
   void open_reference(bool text) {
     reference_ = open_subject(*request_.reference, text);
     for (const auto& subject : subjects_) require_comparable(subject, *reference_);
   }
 
-  /// Windows of every subject; models that share tokenizer and vocabulary share them.
-  void open_windows() {
-    int64_t window = request_.window.value_or(2048);
-    std::vector<const Subject*> all;
-    for (const auto& subject : subjects_) all.push_back(&subject);
-    if (reference_) all.push_back(&*reference_);
-    if (!request_.window)
-      for (const auto* subject : all) window = std::min(window, subject->model.spec.max_positions);
+  /// Models that share tokenizer and vocabulary share their material. Ready-made ids are the same
+  /// for every tokenizer.
+  std::string key_of(const Subject& subject) const {
+    return fmt::format("{} {}", reads_text() ? subject.tokenizer_note : "", subject.model.spec.vocab);
+  }
+  const Material& material_of(size_t s) const { return materials_.at(key_of(subjects_[s])); }
+
+  void prepare() {
+    int64_t positions =
+        reference_ ? reference_->model.spec.max_positions : subjects_[0].model.spec.max_positions;
     for (const auto& subject : subjects_) {
-      TokenWindows& windows = windows_[windows_key(subject)];
-      if (windows.count() == 0)
-        windows = evaluation_windows(request_.data, subject.tokenizer.get(), window,
-                                     subject.model.spec.vocab, request_.seed);
-      if (windows.window < 2)
-        throw bad_input("a window of one id predicts nothing", request_.data.path.string());
+      positions = std::min(positions, subject.model.spec.max_positions);
+      if (measures("distortion") && !alike(subject.model.spec, reference_->model.spec))
+        note(fmt::format("no error by block for '{}': its shape is not that of the reference '{}'",
+                         subject.name, reference_->name));
     }
-    for (const auto& [key, windows] : windows_) {
-      for (const auto* subject : all)
-        if (windows.window > subject->model.spec.max_positions)
-          throw bad_input(
-              fmt::format("windows of {} ids are longer than the {} positions of '{}'",
-                          windows.window, subject->model.spec.max_positions, subject->name),
-              request_.data.path.string(), "choose a smaller --window");
-      if (windows.count() < kFewWindows)
-        say(fmt::format("only {} predictions in {} windows: intervals will be {}",
-                        windows.count() * (windows.window - 1), windows.count(),
-                        windows.count() == 1 ? "missing" : "wide"));
+    for (const auto& subject : subjects_) {
+      const std::string key = key_of(subject);
+      if (materials_.contains(key)) continue;
+      const auto& made = materials_[key] =
+          prepare_material(request_, choice_, tasks_, subject, positions);
+      for (const Scorable* set : {&made.windows, &made.chunks, &made.documents})
+        tell_if_few(set->sequences);
+      for (const auto& task : made.tasks) {
+        tell_if_few(task.sequences);
+        if (task.truncated > 0)
+          note(fmt::format("{}: {} of {} prompts lost their beginning, {} ids fit", task.task->name,
+                           task.truncated, task.task->examples.size(),
+                           request_.window.value_or(positions)));
+      }
     }
   }
 
-  std::string windows_key(const Subject& subject) const {
-    // Ready-made ids are the same for every tokenizer.
-    const bool ids = is_ids(request_.data);
-    return fmt::format("{} {}", ids ? "" : subject.tokenizer_note, subject.model.spec.vocab);
-  }
-  const TokenWindows& windows_of(const Subject& subject) const {
-    return windows_.at(windows_key(subject));
+  void tell_if_few(const Sequences& set) {
+    if (set.units() == 0 || set.units() >= kFewUnits) return;
+    note(fmt::format("only {} predictions in {} {}{}: intervals are {}", set.count(), set.units(),
+                     set.unit, set.units() == 1 ? "" : "s", set.units() == 1 ? "missing" : "wide"));
   }
 
   MetricInput input_of(const Subject& subject) const {
@@ -167,60 +150,60 @@ class Evaluation {
     return input;
   }
 
-  void measure_files(size_t s) {
-    for (const auto* metric : choice_.metrics)
-      if (metric->needs == Needs::files) metric->measure(input_of(subjects_[s]), rows_[s][metric]);
-  }
+  // The cache of finished rows.
 
   std::string model_hash(const Subject& subject) {
     return hashes_.of(model_files(subject.model.path), subject.model.path);
   }
 
-  /// Names everything that decides a metric's rows.
-  std::string key_of(const Subject& subject, const Metric& metric) {
+  /// Names everything that decides a part's rows.
+  std::string cache_key(size_t s, const Part& part) {
     if (!cache_.enabled()) return "";
-    Json key = {{"attar", ATTAR_VERSION}, {"metric", metric.name}, {"model", model_hash(subject)}};
-    if (metric.needs == Needs::measurement) {
+    Json key = {{"attar", ATTAR_VERSION},
+                {"metric", part.metric->name},
+                {"model", model_hash(subjects_[s])}};
+    if (part.metric->needs == Needs::measurement) {
       key["host"] = describe_host();
     } else {
-      const DataFacts& facts = windows_of(subject).facts;
-      key["data"] = {facts.sha256, facts.window, facts.windows, facts.dropped_tokens};
-      key["seed"] = request_.seed;
+      key["data"] = material_of(s).identity(*part.metric, part.task);
       if (reference_) key["reference"] = model_hash(*reference_);
     }
     return sha256(key.dump());
   }
 
-  /// Takes a metric's rows from the cache, under this evaluation's names.
-  bool restore(size_t s, const Metric& metric) {
+  /// Takes a part's rows from the cache, under this evaluation's names.
+  bool restore(size_t s, const Part& part) {
     if (!cache_.enabled()) return false;
-    auto rows = cache_.find(key_of(subjects_[s], metric));
+    auto rows = cache_.find(cache_key(s, part));
     if (!rows) return false;
     for (auto& row : *rows) {
       row.model = subjects_[s].name;
       if (!row.reference.empty()) row.reference = reference_->name;
+      if (part.metric->needs == Needs::task) row.protocol = tasks_[part.task]->name;
       if (row.details.is_object() && row.details.contains("paired"))
         row.details["paired"]["reference"] = reference_->name;
     }
-    rows_[s][&metric] = std::move(*rows);
+    rows_[s][part] = std::move(*rows);
     return true;
   }
 
-  bool restore_all(size_t s, bool (*concerns)(const Metric&)) {
-    bool all = true;
-    for (const auto* metric : choice_.metrics)
-      if (concerns(*metric) && !restore(s, *metric)) all = false;
-    return all;
+  void finish(size_t s, const Part& part, const MetricInput& input) {
+    auto& rows = rows_[s][part];
+    rows.clear();
+    part.metric->measure(input, rows);
+    cache_.store(cache_key(s, part), rows);
   }
 
-  static bool over_tokens(const Metric& metric) {
-    return metric.needs == Needs::tokens || metric.needs == Needs::reference;
-  }
+  // Groups of models over ids.
 
-  void measure_tokens() {
+  void measure_groups() {
     std::vector<size_t> left;
-    for (size_t s = 0; s < subjects_.size(); ++s)
-      if (!restore_all(s, over_tokens)) left.push_back(s);
+    for (size_t s = 0; s < subjects_.size(); ++s) {
+      bool complete = true;
+      for (const auto& part : parts_)
+        if (over_ids(part.metric->needs) && !restore(s, part)) complete = false;
+      if (!complete) left.push_back(s);
+    }
     while (!left.empty()) {
       const auto group = next_group(left);
       measure_group(group);
@@ -229,14 +212,14 @@ class Evaluation {
     }
   }
 
-  /// Models that share windows and fit into half of the free memory, beside the reference; one at
+  /// Models that share material and fit into half of the free memory, beside the reference; one at
   /// least.
   std::vector<size_t> next_group(const std::vector<size_t>& left) const {
     const uint64_t budget = available_memory() / 2;
     uint64_t used = reference_ ? reference_->memory_estimate() : 0;
     std::vector<size_t> group;
     for (const size_t s : left) {
-      if (windows_key(subjects_[s]) != windows_key(subjects_[left[0]])) continue;
+      if (key_of(subjects_[s]) != key_of(subjects_[left[0]])) continue;
       used += is_reference(s) ? 0 : subjects_[s].memory_estimate();
       if (!group.empty() && used > budget) break;
       group.push_back(s);
@@ -249,71 +232,137 @@ class Evaluation {
   }
 
   void measure_group(const std::vector<size_t>& group) {
-    const TokenWindows& windows = windows_of(subjects_[group[0]]);
-    std::vector<Runner> runners;
-    if (reference_) runners.push_back({reference_->name, RuntimeModel::load(reference_->model)});
-    std::vector<size_t> runner_of;
+    group_ = group;
+    runners_.clear();
+    runner_of_.clear();
+    if (reference_)
+      runners_.push_back({reference_->name, RuntimeModel::load(reference_->model)});
     for (const size_t s : group) {
-      runner_of.push_back(is_reference(s) ? 0 : runners.size());
+      runner_of_.push_back(is_reference(s) ? 0 : runners_.size());
       if (!is_reference(s))
-        runners.push_back({subjects_[s].name, RuntimeModel::load(subjects_[s].model)});
+        runners_.push_back({subjects_[s].name, RuntimeModel::load(subjects_[s].model)});
     }
-    const auto scores = score_windows(windows, runners, reference_.has_value());
-    runners.clear();
-    const Bootstrap bootstrap(windows.count(), request_.seed);
-    for (size_t i = 0; i < group.size(); ++i) {
-      MetricInput input = input_of(subjects_[group[i]]);
-      input.scores = &scores[runner_of[i]];
-      if (reference_) input.reference_scores = &scores[0];
-      input.bootstrap = &bootstrap;
-      input.token_details = token_details(subjects_[group[i]], windows);
-      for (const auto* metric : choice_.metrics)
-        if (over_tokens(*metric)) finish(group[i], *metric, input);
+    const Material& material = material_of(group[0]);
+    measure_scored(Needs::windows, material.windows, "gptq");
+    measure_scored(Needs::chunks, material.chunks, "llama_cpp");
+    measure_scored(Needs::documents, material.documents, "lm_eval");
+    for (size_t t = 0; t < tasks_.size(); ++t) measure_task(material.tasks[t], t);
+    measure_prompts(material);
+    runners_.clear();
+  }
+
+  /// Whether some model of the group still lacks a part over this material.
+  bool is_due(Needs needs, size_t task = 0) const {
+    for (const auto& part : parts_)
+      if (part.metric->needs == needs && part.task == task)
+        for (const size_t s : group_)
+          if (!rows_[s].contains(part)) return true;
+    return false;
+  }
+
+  /// Finishes the parts over a material for every model of the group; `complete` adds what they
+  /// look at, given the model's runner.
+  template <class Complete>
+  void finish_parts(Needs needs, size_t task, const Complete& complete) {
+    for (size_t i = 0; i < group_.size(); ++i) {
+      MetricInput input = input_of(subjects_[group_[i]]);
+      complete(runner_of_[i], input);
+      for (const auto& part : parts_)
+        if (part.metric->needs == needs && part.task == task && !rows_[group_[i]].contains(part))
+          finish(group_[i], part, input);
     }
   }
 
-  void finish(size_t s, const Metric& metric, const MetricInput& input) {
-    auto& rows = rows_[s][&metric];
-    rows.clear();
-    metric.measure(input, rows);
-    cache_.store(key_of(subjects_[s], metric), rows);
+  void measure_scored(Needs needs, const Scorable& set, const char* protocol) {
+    if (!is_due(needs)) return;
+    const bool deviations = needs == Needs::windows && measures("distortion");
+    const auto scores = score(set.sequences, runners_, {reference_.has_value(), deviations});
+    const Bootstrap bootstrap(set.sequences.units(), request_.seed);
+    const Material& material = material_of(group_[0]);
+    finish_parts(needs, 0, [&](size_t runner, MetricInput& input) {
+      input.scored = {&scores[runner], reference_ ? &scores[0] : nullptr, &bootstrap, protocol,
+                      set.details};
+      input.documents = &material.document_sizes;
+    });
   }
 
-  Json token_details(const Subject& subject, const TokenWindows& windows) const {
-    const DataFacts& facts = windows.facts;
-    return {{"window", facts.window},
-            {"windows", facts.windows},
-            {"dropped_tokens", facts.dropped_tokens},
-            {"bos_added", facts.bos_added},
-            {"tokenizer", subject.tokenizer_note},
-            {"data", facts.source},
-            {"data_sha256", facts.sha256},
-            {"activations", "float32"},
-            {"kernel", kernel_name()},
-            {"resamples", Bootstrap::kResamples},
-            {"seed", request_.seed}};
+  void measure_task(const EncodedTask& encoded, size_t t) {
+    if (!is_due(Needs::task, t)) return;
+    std::vector<TaskResult> results;
+    if (encoded.task->kind == TaskKind::exact_match) {
+      for (size_t r = 0; r < runners_.size(); ++r) results.push_back(write_answers(encoded, r));
+    } else {
+      for (const auto& scores : score(encoded.sequences, runners_, {reference_.has_value(), false}))
+        results.push_back(judge_scores(encoded, scores));
+    }
+    const Bootstrap bootstrap(std::ssize(encoded.task->examples), request_.seed);
+    finish_parts(Needs::task, t, [&](size_t runner, MetricInput& input) {
+      input.scored = {nullptr, nullptr, &bootstrap, encoded.task->name, encoded.details};
+      input.answers = &results[runner];
+      input.reference_answers = reference_ ? &results[0] : nullptr;
+    });
+  }
+
+  const Subject& subject_of(size_t runner) const {
+    for (size_t i = 0; i < group_.size(); ++i)
+      if (runner_of_[i] == runner) return subjects_[group_[i]];
+    return *reference_;
+  }
+
+  TaskResult write_answers(const EncodedTask& encoded, size_t runner) {
+    const Subject& subject = subject_of(runner);
+    GreedyOptions options;
+    options.limit = encoded.task->longest_answer;
+    options.stops = encoded.task->stops;
+    options.ends = end_ids(subject.model.path, subject.model.spec);
+    std::vector<std::string> texts;
+    for (auto& written : continue_prompts(runners_[runner], encoded.prompts,
+                                          subject.tokenizer.get(), options, encoded.task->name))
+      texts.push_back(std::move(written.text));
+    return judge_texts(encoded, texts);
+  }
+
+  void measure_prompts(const Material& material) {
+    if (!is_due(Needs::prompts)) return;
+    std::vector<Continuations> written;
+    for (size_t r = 0; r < runners_.size(); ++r) {
+      const Subject& subject = subject_of(r);
+      GreedyOptions options;
+      options.limit = kSampleIds;
+      options.ends = end_ids(subject.model.path, subject.model.spec);
+      written.push_back({material.prompts, material.prompt_texts,
+                         continue_prompts(runners_[r], material.prompts, subject.tokenizer.get(),
+                                          options, "samples")});
+    }
+    const Bootstrap bootstrap(std::ssize(material.prompts), request_.seed);
+    const Json details = {{"limit", kSampleIds}, {"decoding", "greedy"}};
+    finish_parts(Needs::prompts, 0, [&](size_t runner, MetricInput& input) {
+      input.scored = {nullptr, nullptr, &bootstrap, "greedy", details};
+      input.continuations = &written[runner];
+      input.reference_continuations = reference_ ? &written[0] : nullptr;
+    });
   }
 
   void measure_speed_and_memory(size_t s) {
-    const auto measured = [](const Metric& metric) { return metric.needs == Needs::measurement; };
-    const bool wanted = std::any_of(choice_.metrics.begin(), choice_.metrics.end(),
-                                    [&](const Metric* metric) { return measured(*metric); });
-    if (!wanted || restore_all(s, measured)) return;
+    bool complete = true;
+    for (const auto& part : parts_)
+      if (part.metric->needs == Needs::measurement && !restore(s, part)) complete = false;
+    if (complete) return;
     say("measuring speed and memory of " + subjects_[s].name);
     const Measurement measurement =
         measure_model(subjects_[s].model.path, subjects_[s].model.spec.max_positions);
     MetricInput input = input_of(subjects_[s]);
     input.measurement = &measurement;
-    for (const auto* metric : choice_.metrics)
-      if (measured(*metric)) finish(s, *metric, input);
+    for (const auto& part : parts_)
+      if (part.metric->needs == Needs::measurement) finish(s, part, input);
   }
 
   std::vector<EvaluationRow> assembled() const {
     std::vector<EvaluationRow> all;
     for (const auto& of_subject : rows_)
-      for (const auto* metric : choice_.metrics)
-        for (const auto& row : of_subject.at(metric))
-          if (choice_.wants(*metric, row.metric)) all.push_back(row);
+      for (const auto& part : parts_)
+        for (const auto& row : of_subject.at(part))
+          if (choice_.wants(*part.metric, row.metric)) all.push_back(row);
     return all;
   }
 
@@ -321,20 +370,24 @@ class Evaluation {
   Choice choice_;
   RowCache cache_;
   FileHashes hashes_;
+  std::vector<Part> parts_;  // in the order of a report
   std::vector<Subject> subjects_;
   std::optional<Subject> reference_;
-  std::map<std::string, TokenWindows> windows_;                            // by windows_key
-  std::vector<std::map<const Metric*, std::vector<EvaluationRow>>> rows_;  // by subject
+  std::vector<std::shared_ptr<const Task>> tasks_;
+  std::map<std::string, Material> materials_;                     // by key_of
+  std::vector<std::map<Part, std::vector<EvaluationRow>>> rows_;  // by subject
+  std::vector<std::string> notes_;
+
+  // The group at work.
+  std::vector<size_t> group_;      // subjects
+  std::vector<Runner> runners_;    // the reference first, if there is one
+  std::vector<size_t> runner_of_;  // of each subject of the group
 };
 
 }  // namespace
 
-std::vector<EvaluationRow> evaluate(const EvaluationRequest& request) {
+EvaluationResult evaluate(const EvaluationRequest& request) {
   return Evaluation(request).run();
-}
-
-bool needs_data(const EvaluationRequest& request) {
-  return choose(request).needs_tokens();
 }
 
 }  // namespace attar::eval

@@ -6,20 +6,15 @@
 // grouping nor on the number of threads.
 #pragma once
 
-#include <vector>
-
 #include "compress/pipeline/evaluation.h"
 #include "eval/metric.h"
 
 namespace attar::eval {
 
-/// Rows in the order models × metrics (of the table). Throws bad_input for models of one name,
-/// unknown metrics, relative metrics without a reference or with one of another vocabulary or
-/// tokenizer, a window longer than a model's positions, data that gives no window; failure for
-/// logits that are not finite.
-std::vector<EvaluationRow> evaluate(const EvaluationRequest& request);
-
-/// True when a metric asked for reads `request.data`. Throws bad_input like evaluate().
-bool needs_data(const EvaluationRequest& request);
+/// Everything that can be wrong is found before anything is computed or written: bad_input for
+/// models of one name, unknown metrics, metrics whose data, task or reference is missing, a
+/// reference of another vocabulary or tokenizer, a window longer than a model's positions, data
+/// that gives no window, malformed task files; failure for logits that are not finite.
+EvaluationResult evaluate(const EvaluationRequest& request);
 
 }  // namespace attar::eval

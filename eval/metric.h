@@ -10,8 +10,10 @@
 
 #include "compress/pipeline/report.h"
 #include "eval/bootstrap.h"
+#include "eval/generation.h"
 #include "eval/measurement.h"
 #include "eval/scoring.h"
+#include "eval/tasks/answers.h"
 
 namespace attar::eval {
 
@@ -25,18 +27,41 @@ struct ModelSize {
   uint64_t quantized_bytes = 0;
 };
 
-/// One model's material. What a metric `needs` is there; the rest may be null.
+/// Scores of a model over a set of sequences, and what the rows from them have in common.
+struct Scored {
+  const TokenScores* model = nullptr;
+  const TokenScores* reference = nullptr;  // null without a reference
+  const Bootstrap* bootstrap = nullptr;
+  std::string protocol;
+  nlohmann::ordered_json details;  // window, BOS, tokenizer, data …
+};
+
+/// What a metric looks at.
+enum class Needs {
+  files,        // the model's size alone
+  windows,      // every id of non-overlapping windows (protocol gptq)
+  chunks,       // the second halves of chunks (llama_cpp)
+  documents,    // rolling over documents (lm_eval_word, lm_eval_byte)
+  task,         // answers to a task; once for each task
+  prompts,      // texts written after prompts
+  measurement,  // speed and memory
+};
+
+/// One model's material. What a metric `needs` is there; the rest may be null or empty.
 struct MetricInput {
   std::string model, reference;
   ModelSize size;
-  const TokenScores* scores = nullptr;
-  const TokenScores* reference_scores = nullptr;
-  const Bootstrap* bootstrap = nullptr;
+  Scored scored;                                     // windows, chunks, documents
+  const std::vector<TextSize>* documents = nullptr;  // documents: of the original texts
+  const TaskResult* answers = nullptr;               // task
+  const TaskResult* reference_answers = nullptr;
+  const Continuations* continuations = nullptr;  // prompts
+  const Continuations* reference_continuations = nullptr;
   const Measurement* measurement = nullptr;
-  nlohmann::ordered_json token_details;  // window, tokenizer, data: for rows over tokens
-};
 
-enum class Needs { files, tokens, reference, measurement };
+  /// Whether there is another model to compare this one with.
+  bool has_reference() const { return !reference.empty() && reference != model; }
+};
 
 struct Metric {
   std::string_view name, summary;  // "kl", as recipes and --metrics name it
@@ -45,18 +70,31 @@ struct Metric {
   Needs needs;
   std::vector<std::string_view> rows;  // names of the rows it gives: "kl_mean", "kl_p99" …
   void (*measure)(const MetricInput& input, std::vector<EvaluationRow>& rows);
-
-  bool relative() const { return needs == Needs::reference; }
+  bool relative = false;   // means something only beside a reference
+  bool by_default = true;  // measured when no metric is named
 };
 
 /// All of them, in the order of a report.
 std::span<const Metric> metrics();
 
-/// By its own name or that of one of its rows; null when there is none.
-const Metric* find_metric(std::string_view name);
+/// By its own name or, of those measured by default, that of one of its rows: several where metrics
+/// over different material give rows of one name. A protocol of perplexity goes by its own name and
+/// as "perplexity:llama_cpp".
+std::vector<const Metric*> find_metrics(std::string_view name);
 
-/// A row over tokens with what all such rows share.
-EvaluationRow token_row(const MetricInput& input, std::string metric, double value,
-                        std::string unit, const std::optional<Interval>& interval);
+/// A row over predictions with what all such rows share.
+EvaluationRow scored_row(const MetricInput& input, std::string metric, double value,
+                         std::string unit, const std::optional<Interval>& interval);
+
+/// Writes an interval and how it was had; nothing without one.
+void set_interval(EvaluationRow& row, const std::optional<Interval>& interval,
+                  std::string_view units);
+
+/// How a model differs from the reference on the same units, for `details.paired`: the ratio (or,
+/// without `logarithmic`, the difference) of numerators / denominators, with interval and p-value.
+/// With `logarithmic` the quotients are logarithms: exp(model − reference) is the ratio.
+nlohmann::ordered_json paired(const std::string& reference, const Bootstrap& bootstrap,
+                              std::span<const double> model, std::span<const double> reference_sums,
+                              std::span<const double> denominators, bool logarithmic);
 
 }  // namespace attar::eval

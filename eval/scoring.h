@@ -1,27 +1,30 @@
-// Runs models over token windows side by side and keeps, for every prediction, what the metrics
-// need. Logits live for some positions at a time only: memory does not grow with the data times the
+// Runs models over sequences side by side and keeps, for every prediction, what the metrics need.
+// Logits live for some positions at a time only: memory does not grow with the data times the
 // vocabulary.
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
-#include "compress/data/dataset.h"
 #include "compress/runtime/model.h"
+#include "eval/sequences.h"
 
 namespace attar::eval {
 
-/// Of one model over all windows, [windows, predictions] each: in every window each id after the
-/// first is predicted from those before it (protocol `gptq`).
+/// Of one model over all predictions of a set, in its order.
 struct TokenScores {
-  int64_t windows = 0, predictions = 0;  // predictions: a window
-  std::vector<double> loss;              // −log p(next id), nats
-  std::vector<double> kl;                // KL(reference ‖ model), nats; empty without a reference
-  std::vector<uint8_t> agrees;           // the same likeliest id as the reference; likewise
+  std::vector<int64_t> starts;    // [units + 1]: a unit's predictions
+  std::vector<double> loss;       // −log p(next id), nats
+  std::vector<uint8_t> hit;       // the next id is the likeliest
+  std::vector<double> kl;         // KL(reference ‖ model), nats; empty without a reference
+  std::vector<uint8_t> agrees;    // the same likeliest id as the reference; likewise
+  std::vector<double> deviation;  // see ScoringOptions; empty unless asked for
 
-  int64_t count() const { return windows * predictions; }
+  int64_t units() const { return static_cast<int64_t>(starts.size()) - 1; }
+  int64_t count() const { return static_cast<int64_t>(loss.size()); }
 };
 
 struct Runner {
@@ -29,10 +32,28 @@ struct Runner {
   std::shared_ptr<const RuntimeModel> model;
 };
 
-/// Scores of all `models`, which share the windows' vocabulary; the first is the reference of the
-/// others if `first_is_reference` (its own KL is 0). A window's reference logits are computed once
-/// for all of them. Throws failure naming model, window and position when a logit is not finite.
-std::vector<TokenScores> score_windows(const TokenWindows& windows,
-                                       const std::vector<Runner>& models, bool first_is_reference);
+/// What score() is asked for beyond losses.
+struct ScoringOptions {
+  bool first_is_reference = false;  // of the others; its own KL is 0
+  /// Where a model is alike() the reference, `deviation` holds
+  /// [units, blocks, 2]: after every block Σ ‖h − h_reference‖² and Σ ‖h_reference‖² over a unit's
+  /// positions.
+  bool deviations = false;
+};
+
+/// As many blocks of the same width.
+bool alike(const ModelSpec& a, const ModelSpec& b);
+
+/// Scores of all `models`, which share the set's vocabulary. The reference's logits are computed
+/// once for all of them. Sequences of a unit that begin with the same ids read these once. Throws
+/// failure naming model, unit and position when a logit is not finite. The values depend on neither
+/// the number of threads nor the other models.
+std::vector<TokenScores> score(const Sequences& set, const std::vector<Runner>& models,
+                               const ScoringOptions& options);
+
+/// Σ of `values` over each unit's predictions.
+std::vector<double> unit_sums(const TokenScores& scores, std::span<const double> values);
+/// How many predictions each unit has.
+std::vector<double> unit_counts(const TokenScores& scores);
 
 }  // namespace attar::eval

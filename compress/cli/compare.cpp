@@ -127,8 +127,8 @@ int run(const Command& self, const std::vector<std::string>& args) {
   const auto parsed = parse(self, args, options, positional);
   if (parsed.help_shown) return 0;
 
+  check_report_directory(output);
   const RunReport merged = merge(read_sources(words));
-  prepare_report_directory(output);
   write_report(merged, output);
   if (parsed.json)
     fmt::print("{}\n", to_json(merged).dump(2, ' ', false, Json::error_handler_t::replace));

@@ -15,6 +15,7 @@
 #include "compress/pipeline/report.h"
 #include "eval/baseline.h"
 #include "eval/evaluate.h"
+#include "eval/tasks/task.h"
 
 namespace attar::cli {
 namespace {
@@ -95,6 +96,40 @@ EvaluationRequest request_of(const std::vector<std::string>& words, const std::s
   return request;
 }
 
+/// "FILE", "NAME=FILE", or the name of a kind of task, whose file is then --data's.
+EvaluationTask parse_task(const std::string& word, DataSpec& data) {
+  std::vector<std::string> shapes;
+  for (const auto& shape : eval::task_shapes()) shapes.emplace_back(shape.name);
+  const auto known = [&](const std::string& name) {
+    return std::find(shapes.begin(), shapes.end(), name) != shapes.end();
+  };
+  EvaluationTask task;
+  task.data.where = "--task";
+  const size_t sign = word.find('=');
+  if (fs::exists(word)) {
+    task.data.path = fs::absolute(word);
+    task.name = task.data.path.stem().string();
+  } else if (sign != std::string::npos) {
+    task.name = word.substr(0, sign);
+    task.data.path = fs::absolute(word.substr(sign + 1));
+    if (known(task.name)) task.shape = task.name;
+  } else if (known(word)) {
+    if (data.path.empty())
+      throw bad_input("the file of the task '" + word + "' is missing", "--task",
+                      "--task " + word + "=FILE, or name it with --data");
+    task.name = task.shape = word;
+    task.data = data;
+    data.path.clear();  // a task's file is no text to measure perplexity on
+  } else {
+    throw bad_input("'" + word + "' is neither a file nor a kind of task", "--task",
+                    suggest(word, shapes));
+  }
+  if (!fs::exists(task.data.path))
+    throw bad_input("no such file", task.data.path.string(), "--task NAME=FILE");
+  task.data.samples = data.samples;
+  return task;
+}
+
 RunReport report_of(const EvaluationRequest& request) {
   RunReport report;
   report.name = "evaluation";
@@ -107,12 +142,16 @@ RunReport report_of(const EvaluationRequest& request) {
          {"path", request.data.path.string()},
          {"sha256", fs::is_regular_file(request.data.path) ? sha256_file(request.data.path)
                                                            : std::string()}});
+  for (const auto& task : request.tasks)
+    report.data.push_back({{"name", "task " + task.name},
+                           {"path", task.data.path.string()},
+                           {"sha256", sha256_file(task.data.path)}});
   return report;
 }
 
 int run(const Command& self, const std::vector<std::string>& args) {
   po::options_description options("Options");
-  std::vector<std::string> words;
+  std::vector<std::string> words, tasks;
   std::string data, reference, metrics, output, baseline;
   EvaluationRequest defaults;
   DataSpec spec;
@@ -127,10 +166,16 @@ int run(const Command& self, const std::vector<std::string>& args) {
        "model that KL, top-1 and differences refer to; may be one of the models' names")  //
       ("metrics", po::value(&metrics),
        "comma separated, see `attar list metrics`; default: all that apply")  //
+      ("task", po::value(&tasks),
+       "questions with answers: a file, NAME=FILE, or a kind of task whose file --data names; may "
+       "be given several times")  //
+      ("shots", po::value(&defaults.shots)->default_value(0),
+       "solved examples before each question of a task")  //
       ("window", po::value(&window),
-       "ids a window; default: the smaller of 2048 and the models' maximum")             //
-      ("samples", po::value(&samples), "windows at most, drawn with the seed")           //
-      ("seed", po::value(&defaults.seed)->default_value(0), "of bootstrap and samples")  //
+       "ids a window; default: the smaller of 2048 and the models' maximum")  //
+      ("samples", po::value(&samples),
+       "windows, and examples of each task, at most; drawn with the seed")                      //
+      ("seed", po::value(&defaults.seed)->default_value(0), "of bootstrap, samples and shots")  //
       ("output", po::value(&output),
        "directory for report.json, report.md, report.html; finished rows are kept there");
   options.add_options()("baseline", po::value(&baseline),
@@ -158,26 +203,31 @@ int run(const Command& self, const std::vector<std::string>& args) {
   if (!data.empty()) {
     if (!fs::exists(data)) throw bad_input("no such file or directory", data);
     spec.path = fs::absolute(data);
-  } else if (eval::needs_data(request)) {
-    throw bad_input("--data is missing", {}, "name a file, or metrics that need none: size,speed");
   }
+  if (defaults.shots < 0 || defaults.shots > 1000)
+    throw bad_input("--shots must be between 0 and 1000", "--shots");
+  request.shots = defaults.shots;
+  for (const auto& word : tasks) request.tasks.push_back(parse_task(word, spec));
   request.data = spec;
   if (!output.empty()) {
-    prepare_report_directory(output);
+    check_report_directory(output);
     request.cache = fs::path(output) / ".cache" / "eval";
   }
 
   const auto before = baseline.empty() ? std::nullopt : std::optional(read_report(baseline));
   RunReport report = report_of(request);
-  report.evaluation = eval::evaluate(request);
+  auto result = eval::evaluate(request);
+  report.evaluation = std::move(result.rows);
+  report.notes = std::move(result.notes);
   bool worse = false;
   if (before) {
     const auto comparison = eval::compare_with_baseline(report.evaluation, *before);
-    for (const auto& line : comparison.regressions)
-      report.notes.push_back("worse than the baseline: " + line);
-    for (const auto& line : comparison.unjudged)
-      report.notes.push_back("not judged against the baseline: " + line);
-    for (const auto& note : report.notes) say(note);
+    const auto tell = [&](const std::string& note) {
+      say(note);
+      report.notes.push_back(note);
+    };
+    for (const auto& line : comparison.regressions) tell("worse than the baseline: " + line);
+    for (const auto& line : comparison.unjudged) tell("not judged against the baseline: " + line);
     worse = !comparison.regressions.empty();
   }
   if (!output.empty()) write_report(report, output);
@@ -195,11 +245,12 @@ int run(const Command& self, const std::vector<std::string>& args) {
 
 Command eval_command() {
   return {"eval", "MODEL… --data FILE [options]",
-          "measures models: perplexity, KL, top-1, size, speed, memory",
+          "measures models: perplexity, KL, tasks, size, speed, memory",
           "attar eval ./student --data held-out.txt\n"
           "attar eval teacher=./big ./student ./student-int4 --reference teacher --data held.jsonl "
           "--output report\n"
           "attar eval ./student --metrics size,speed,memory\n"
+          "attar eval ./student --task arc_easy.jsonl --task lambada=passages.txt --shots 5\n"
           "attar eval ./student --data held.txt --baseline runs/last-week\n"
           "attar eval ./student --data ids.safetensors --window 512 --metrics perplexity --json",
           run};

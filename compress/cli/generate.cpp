@@ -13,6 +13,7 @@
 #include "compress/base/progress.h"
 #include "compress/cli/command.h"
 #include "compress/formats/weights.h"
+#include "compress/runtime/end_ids.h"
 #include "compress/runtime/model.h"
 #include "compress/tokenizer/chat_template.h"
 #include "compress/tokenizer/tokenizer.h"
@@ -24,19 +25,6 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-/// Ids that end a text: config.json's and, where present, generation_config.json's.
-std::vector<int32_t> end_ids(const fs::path& directory, const ModelSpec& spec) {
-  std::vector<int32_t> ids(spec.eos_ids.begin(), spec.eos_ids.end());
-  const auto path = directory / "generation_config.json";
-  if (!fs::exists(path)) return ids;
-  const auto config = nlohmann::json::parse(read_text(path), nullptr, false);
-  if (config.is_discarded()) throw bad_input("not valid JSON", path.string());
-  const auto eos = config.value("eos_token_id", nlohmann::json());
-  for (const auto& id : eos.is_array() ? eos : nlohmann::json::array({eos}))
-    if (id.is_number_integer()) ids.push_back(id.get<int32_t>());
-  return ids;
 }
 
 struct Generated {

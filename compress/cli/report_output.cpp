@@ -39,20 +39,19 @@ std::string command_line() {
   return text;
 }
 
-void prepare_report_directory(const fs::path& directory) {
+void check_report_directory(const fs::path& directory) {
   const std::string hint = "choose another place with --output, or fix its permissions";
   if (fs::exists(directory / "recipe.yaml"))
     throw bad_input("the output directory is a run's, which has a report already",
                     directory.string(), "choose another place with --output");
-  if (fs::exists(directory) && !fs::is_directory(directory))
-    throw bad_input("the output directory can't be made: a file is in the way", directory.string(),
+  std::error_code ignored;
+  fs::path nearest = fs::absolute(directory);
+  while (!fs::exists(nearest, ignored) && nearest.has_relative_path())
+    nearest = nearest.parent_path();
+  if (!fs::is_directory(nearest, ignored))
+    throw bad_input("the output directory can't be made: a file is in the way", nearest.string(),
                     hint);
-  std::error_code code;
-  fs::create_directories(directory, code);
-  if (code)
-    throw bad_input(fmt::format("cannot make the output directory: {}", code.message()),
-                    directory.string(), hint);
-  if (::access(directory.c_str(), W_OK | X_OK) != 0)
+  if (::access(nearest.c_str(), W_OK | X_OK) != 0)
     throw bad_input("cannot write the output directory", directory.string(), hint);
 }
 

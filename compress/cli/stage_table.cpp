@@ -1,4 +1,5 @@
 // The table of stage types: what the areas offer, in one place.
+#include <algorithm>
 #include <array>
 
 #include "compress/cli/command.h"
@@ -34,10 +35,13 @@ const Toolbox& toolbox() {
   static const Toolbox tools = [] {
     Toolbox box;
     box.stages = stages;
+    const auto add = [&](std::string_view name) {
+      if (std::find(box.metrics.begin(), box.metrics.end(), name) == box.metrics.end())
+        box.metrics.emplace_back(name);
+    };
     for (const auto& metric : eval::metrics()) {
-      box.metrics.emplace_back(metric.name);
-      for (const auto& row : metric.rows)
-        if (row != metric.name) box.metrics.emplace_back(row);
+      add(metric.name);
+      for (const auto& row : metric.rows) add(row);
     }
     box.evaluate = eval::evaluate;
     return box;

@@ -17,17 +17,31 @@ struct EvaluationModel {
   std::filesystem::path directory;
 };
 
+/// A file of questions with known answers.
+struct EvaluationTask {
+  std::string name;   // of its rows
+  std::string shape;  // which kind of file; "" = by its fields
+  DataSpec data;
+};
+
 struct EvaluationRequest {
   std::vector<EvaluationModel> models;
   std::optional<EvaluationModel> reference;
-  DataSpec data;
-  std::optional<int64_t> window;     // default: the smaller of 2048 and the models' maximum
+  DataSpec data;                  // without a path: none
+  std::optional<int64_t> window;  // default: the smaller of 2048 and the models' maximum
+  std::vector<EvaluationTask> tasks;
+  int64_t shots = 0;                 // solved examples before each question of a task
   std::vector<std::string> metrics;  // empty = all that apply
   uint64_t seed = 0;
   std::filesystem::path cache;  // finished rows are kept here for resume; "" = none
 };
 
-/// Rows in the order models × metrics. Relative metrics are refused when tokenizers differ.
-using EvaluateFunction = std::vector<EvaluationRow> (*)(const EvaluationRequest& request);
+struct EvaluationResult {
+  std::vector<EvaluationRow> rows;  // in the order models × metrics
+  std::vector<std::string> notes;   // what a reader of the rows has to know
+};
+
+/// Relative metrics are refused when tokenizers differ.
+using EvaluateFunction = EvaluationResult (*)(const EvaluationRequest& request);
 
 }  // namespace attar

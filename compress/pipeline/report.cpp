@@ -165,6 +165,7 @@ RunReport report_from_json(const Json& json, const std::string& where) {
 void write_report(const RunReport& report, const fs::path& directory) {
   // Paths and model names come from outside and need not be UTF-8.
   const auto replace = Json::error_handler_t::replace;
+  fs::create_directories(directory);
   write_file(directory / "report.json", to_json(report).dump(2, ' ', false, replace) + "\n");
   write_file(directory / "report.md", render_markdown(report));
   write_file(directory / "report.html", render_html(report));

@@ -64,7 +64,7 @@ std::string render_html(const RunReport& report);
 /// The table that a run prints at its end: one line a model.
 std::string render_summary(const RunReport& report);
 
-/// report.json, report.md, report.html, each replaced atomically.
+/// report.json, report.md, report.html, each replaced atomically; makes the directory.
 void write_report(const RunReport& report, const std::filesystem::path& directory);
 
 /// cpu, features, kernel, threads, memory_bytes.

@@ -259,7 +259,9 @@ class Run {
       request.reference = {reference(), model_of(reference())};
     if (request.models.empty()) return;
     say(fmt::format("evaluating {} models", request.models.size()));
-    report_.evaluation = tools_.evaluate(request);
+    auto result = tools_.evaluate(request);
+    report_.evaluation = std::move(result.rows);
+    report_.notes.insert(report_.notes.end(), result.notes.begin(), result.notes.end());
   }
 
   /// Keeps what is finished in the report; what the error becomes.

@@ -7,26 +7,29 @@ namespace attar::eval {
 namespace {
 
 void measure(const MetricInput& input, std::vector<EvaluationRow>& rows) {
+  const TokenScores &scores = *input.scored.model, &reference = *input.scored.reference;
   std::vector<double> squares;
-  for (size_t i = 0; i < input.scores->loss.size(); ++i) {
-    const double delta =
-        std::exp(-input.scores->loss[i]) - std::exp(-input.reference_scores->loss[i]);
+  for (size_t i = 0; i < scores.loss.size(); ++i) {
+    const double delta = std::exp(-scores.loss[i]) - std::exp(-reference.loss[i]);
     squares.push_back(delta * delta);
   }
-  const auto means = window_means(squares, input.scores->windows);
-  auto interval = input.bootstrap->of_mean(means);
+  const auto sums = unit_sums(scores, squares), counts = unit_counts(scores);
+  auto interval = input.scored.bootstrap->of_ratio(sums, counts);
   if (interval) interval = Interval{std::sqrt(interval->low), std::sqrt(interval->high)};
-  rows.push_back(token_row(input, "rms_delta_p", std::sqrt(mean(means)), "fraction", interval));
+  rows.push_back(
+      scored_row(input, "rms_delta_p", std::sqrt(ratio(sums, counts)), "fraction", interval));
   rows.back().reference = input.reference;
 }
 
 }  // namespace
 
 Metric delta_p_metric() {
-  return {"delta_p",        "root mean square change of the right id's probability",
-          "fraction",       false,
-          Needs::reference, {"rms_delta_p"},
-          measure};
+  Metric metric{"delta_p",      "root mean square change of the right id's probability",
+                "fraction",     false,
+                Needs::windows, {"rms_delta_p"},
+                measure};
+  metric.relative = true;
+  return metric;
 }
 
 }  // namespace attar::eval

@@ -6,9 +6,17 @@
 namespace attar::eval {
 
 Metric perplexity_metric();
+Metric llama_cpp_metric();
+Metric lm_eval_word_metric();
+Metric lm_eval_byte_metric();
 Metric kl_metric();
 Metric top1_metric();
 Metric delta_p_metric();
+Metric distortion_metric();
+Metric choices_metric();
+Metric last_word_metric();
+Metric exact_match_metric();
+Metric generation_metric();
 Metric size_metric();
 Metric parameters_metric();
 Metric speed_metric();

@@ -5,10 +5,11 @@ namespace attar::eval {
 namespace {
 
 void measure(const MetricInput& input, std::vector<EvaluationRow>& rows) {
-  const std::vector<double> agrees(input.scores->agrees.begin(), input.scores->agrees.end());
-  const auto means = window_means(agrees, input.scores->windows);
-  rows.push_back(
-      token_row(input, "top1_agreement", mean(means), "fraction", input.bootstrap->of_mean(means)));
+  const TokenScores& scores = *input.scored.model;
+  const std::vector<double> agrees(scores.agrees.begin(), scores.agrees.end());
+  const auto sums = unit_sums(scores, agrees), counts = unit_counts(scores);
+  rows.push_back(scored_row(input, "top1_agreement", ratio(sums, counts), "fraction",
+                            input.scored.bootstrap->of_ratio(sums, counts)));
   rows.back().reference = input.reference;
   rows.back().higher_is_better = true;
 }
@@ -16,10 +17,12 @@ void measure(const MetricInput& input, std::vector<EvaluationRow>& rows) {
 }  // namespace
 
 Metric top1_metric() {
-  return {"top1",           "share of predictions whose likeliest id is the reference's",
-          "fraction",       true,
-          Needs::reference, {"top1_agreement"},
-          measure};
+  Metric metric{"top1",         "share of predictions whose likeliest id is the reference's",
+                "fraction",     true,
+                Needs::windows, {"top1_agreement"},
+                measure};
+  metric.relative = true;
+  return metric;
 }
 
 }  // namespace attar::eval

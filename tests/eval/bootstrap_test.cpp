@@ -71,8 +71,14 @@ TEST(Quantile, InterpolatesBetweenSortedValues) {
   EXPECT_EQ(quantile(std::vector<double>{7}, 0.99), 7);
 }
 
-TEST(WindowMeans, AreOfConsecutiveValues) {
-  EXPECT_EQ(window_means(std::vector<double>{1, 3, 10, 20}, 2), (std::vector<double>{2, 15}));
+TEST(Ratio, IsOfSums) {
+  EXPECT_EQ(ratio(std::vector<double>{1, 3}, std::vector<double>{2, 6}), 0.5);
+}
+
+TEST(PValue, IsSmallWhereResamplesAgreeOnASide) {
+  EXPECT_EQ(Bootstrap::p_value(std::vector<double>{1, 2, 3, 4}), 0);
+  EXPECT_EQ(Bootstrap::p_value(std::vector<double>{-1, 2, 3, 4}), 0.5);
+  EXPECT_EQ(Bootstrap::p_value(std::vector<double>{0, 0}), 1);
 }
 
 }  // namespace
