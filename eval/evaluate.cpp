@@ -106,7 +106,8 @@ class Evaluation {
   /// Models that share tokenizer and vocabulary share their material. Ready-made ids are the same
   /// for every tokenizer.
   std::string key_of(const Subject& subject) const {
-    return fmt::format("{} {}", reads_text() ? subject.tokenizer_note : "", subject.model.spec.vocab);
+    return fmt::format("{} {}", reads_text() ? subject.tokenizer_note : "",
+                       subject.model.spec.vocab);
   }
   const Material& material_of(size_t s) const { return materials_.at(key_of(subjects_[s])); }
 
@@ -235,8 +236,7 @@ class Evaluation {
     group_ = group;
     runners_.clear();
     runner_of_.clear();
-    if (reference_)
-      runners_.push_back({reference_->name, RuntimeModel::load(reference_->model)});
+    if (reference_) runners_.push_back({reference_->name, RuntimeModel::load(reference_->model)});
     for (const size_t s : group) {
       runner_of_.push_back(is_reference(s) ? 0 : runners_.size());
       if (!is_reference(s))

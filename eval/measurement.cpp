@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <vector>
 
 #include "compress/base/error.h"
@@ -59,6 +60,7 @@ std::string output_of(std::vector<std::string> words) {
 
 Measurement measure_here(const std::filesystem::path& path, const SpeedOptions& options) {
   reset_peak_rss();
+  const auto start = std::chrono::steady_clock::now();
   const Model opened = open_model(path);
   Measurement m;
   m.method = "in the evaluating process: memory includes what it held before";
@@ -70,9 +72,12 @@ Measurement measure_here(const std::filesystem::path& path, const SpeedOptions& 
     return m;
   }
   const auto model = RuntimeModel::load(opened);
+  m.load_seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   const Speed speed = measure_speed(model, options);
   m.prefill_tokens_per_s = speed.prefill_tokens_per_s.median;
   m.decode_tokens_per_s = speed.decode_tokens_per_s.median;
+  m.first_token_seconds = speed.first_token_seconds;
   m.peak_rss_bytes = peak_rss_bytes();
   return m;
 }
@@ -91,6 +96,8 @@ Measurement measure_beside(const std::filesystem::path& program, const std::file
     if (const auto& decode = json.at("decode_tokens_per_s"); !decode.is_null())
       m.decode_tokens_per_s = decode.get<double>();
     if (json.contains("batch_texts_per_s")) m.batch_texts_per_s = json["batch_texts_per_s"];
+    if (json.contains("first_token_seconds")) m.first_token_seconds = json["first_token_seconds"];
+    if (json.contains("load_seconds")) m.load_seconds = json["load_seconds"];
     m.peak_rss_bytes = json.at("peak_rss_bytes");
   } catch (const nlohmann::json::exception& e) {
     throw failure(std::string("cannot read what `attar bench model` printed: ") + e.what(),

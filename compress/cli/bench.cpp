@@ -97,9 +97,12 @@ void bench_encoder(const Model& opened, const SpeedOptions& options, const Runti
 void bench_model(const std::string& path, const SpeedOptions& options,
                  const RuntimeOptions& runtime, bool json) {
   reset_peak_rss();
+  const auto start = std::chrono::steady_clock::now();
   const Model opened = open_model(path);
   if (opened.spec.task != Task::causal_lm) return bench_encoder(opened, options, runtime, json);
   const auto model = RuntimeModel::load(opened, runtime);
+  const double load =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   const Speed speed = measure_speed(model, options);
   const Rate &prefill = speed.prefill_tokens_per_s, &decode = speed.decode_tokens_per_s;
   if (json) {
@@ -110,6 +113,7 @@ void bench_model(const std::string& path, const SpeedOptions& options,
         {"prefill_spread", prefill.spread},
         {"decode_spread", decode.spread},
         {"first_token_seconds", speed.first_token_seconds},
+        {"load_seconds", load},
         {"peak_rss_bytes", peak_rss_bytes()},
         {"packed_bytes", model->bytes()},
         {"prompt", options.prompt},
@@ -127,6 +131,7 @@ void bench_model(const std::string& path, const SpeedOptions& options,
   fmt::print("decode of {:>6}  {:>10.1f} tokens/s  ± {:.1f} %\n", options.generate, decode.median,
              50 * decode.spread);
   fmt::print("first token      {:>10.1f} ms\n", 1e3 * speed.first_token_seconds);
+  fmt::print("load             {:>10.1f} ms\n", 1e3 * load);
   fmt::print("packed weights   {:>10.1f} MB, peak memory {:.1f} MB\n",
              1e-6 * static_cast<double>(model->bytes()),
              1e-6 * static_cast<double>(peak_rss_bytes()));

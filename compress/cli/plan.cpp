@@ -49,6 +49,10 @@ void print_table(const Json& plan) {
   for (const auto& row : plan["stages"])
     for (const auto& note : row["notes"])
       fmt::print("{}: {}\n", row["name"].get<std::string>(), note.get<std::string>());
+  if (plan.contains("sweep"))
+    for (const auto& [option, values] : plan["sweep"]["over"].items())
+      fmt::print("sweep over {}: {}\n", option,
+                 fmt::join(values.get<std::vector<std::string>>(), ", "));
   if (plan.contains("budget"))
     fmt::print("memory budget {}: {}\n", bytes_text(plan["budget"]["ram"]),
                plan["budget"]["met"].get<bool>() ? "met" : "exceeded; the run would be refused");

@@ -86,6 +86,14 @@ Json recipe_schema() {
       {"type", "object"},
       {"additionalProperties",
        {{"type", "object"}, {"additionalProperties", {{"type", "number"}}}}}};
+  Json sweep = object_schema(describe_options<SweepSection>());
+  sweep["description"] = "a grid of models: every combination of values of some options";
+  sweep["properties"]["over"] = {{"description", "stage.option -> values"},
+                                 {"type", "object"},
+                                 {"minProperties", 1},
+                                 {"additionalProperties", {{"type", "array"}, {"minItems", 1}}}};
+  sweep["required"] = {"over"};
+  properties["sweep"] = std::move(sweep);
   // what an included file may hold is not required here
   Json whole = {{"required", schema["required"]}};
   whole["required"].push_back("stages");

@@ -33,7 +33,8 @@ struct Manifest {
 /// written (it carries a SHA-256 of itself).
 std::optional<Manifest> read_manifest(const std::filesystem::path& directory);
 void write_manifest(const Manifest& manifest, const std::filesystem::path& directory);
-/// Hashes every regular file below `directory` except manifest.json and report.json.
+/// Hashes every regular file below `directory` except manifest.json, report.json and the model
+/// card.
 std::map<std::string, std::string> hash_files(const std::filesystem::path& directory);
 
 /// Throws bad_input naming the tensor with a value that is not finite. Returns what was read, for a

@@ -54,6 +54,11 @@ nlohmann::ordered_json plan_recipe(const Recipe& recipe, const Toolbox& tools) {
     peak = std::max(peak, estimate.peak_bytes);
     seconds += estimate.seconds;
   }
+  if (recipe.sweep) {
+    auto& grid = json["sweep"] = {{"models", recipe.sweep->settings.size()}};
+    for (const auto& axis : recipe.sweep->axes)
+      grid["over"][axis.stage + "." + axis.key] = axis.values;
+  }
   json["total"] = {{"bytes", bytes}, {"peak_bytes", peak}, {"seconds", seconds}};
   if (recipe.ram_budget) {
     json["budget"] = {{"ram", *recipe.ram_budget}, {"met", peak <= *recipe.ram_budget}};

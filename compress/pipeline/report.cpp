@@ -96,6 +96,7 @@ RunReport parse(const Json& json) {
     report.evaluation.push_back(evaluation_row_from_json(row));
   report.notes = json.at("notes").get<std::vector<std::string>>();
   report.data = json.at("data");
+  report.sweep = json.value("sweep", Json());
   return report;
 }
 
@@ -145,7 +146,8 @@ Json to_json(const RunReport& report) {
           {"stages", stages},
           {"evaluation", evaluation},
           {"notes", report.notes},
-          {"data", report.data}};
+          {"data", report.data},
+          {"sweep", report.sweep}};
 }
 
 RunReport report_from_json(const Json& json, const std::string& where) {

@@ -43,6 +43,9 @@ struct RunReport {
   std::vector<EvaluationRow> evaluation;
   std::vector<std::string> notes;  // shown on the page: gates missed, data facts
   nlohmann::ordered_json data = nlohmann::ordered_json::array();
+  /// Of a sweep, else null: axes [{option, values}], models [{model, settings, beyond}], budget,
+  /// metric, recommended (a model or null), advice [sentences].
+  nlohmann::ordered_json sweep;
 };
 
 /// What `schema` in report.json says: the fields documented in these structs. A number that is not

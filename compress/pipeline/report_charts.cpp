@@ -95,7 +95,8 @@ std::string lines(const std::vector<Series>& series, std::string_view title,
   svg += fmt::format("<text class=\"axis\" text-anchor=\"middle\" x=\"{:.1f}\" y=\"{}\">{}</text>",
                      (x.from + x.to) / 2, height - 2, html(x_title));
   for (size_t i = 0; i < drawn.size(); ++i) {
-    svg += fmt::format("<polyline class=\"line line{}\" points=\"", i % 4);
+    svg +=
+        fmt::format("<polyline class=\"line line{}{}\" points=\"", i % 8, i < 8 ? "" : " dashed");
     for (const auto& [px, py] : thinned(drawn[i].points, 500))
       svg += fmt::format("{:.1f},{:.1f} ", x(px), y(py));
     svg += "\"/>\n";
@@ -104,7 +105,8 @@ std::string lines(const std::vector<Series>& series, std::string_view title,
   if (drawn.size() > 1) {
     svg += "<p class=\"legend\">";
     for (size_t i = 0; i < drawn.size(); ++i)
-      svg += fmt::format("<span class=\"key key{}\">{}</span> ", i % 4, html(drawn[i].name));
+      svg += fmt::format("<span class=\"key key{}{}\">{}</span> ", i % 8, i < 8 ? "" : " dashed",
+                         html(drawn[i].name));
     svg += "</p>\n";
   }
   return svg;

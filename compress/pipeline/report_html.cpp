@@ -1,6 +1,7 @@
 // report.html: the page's frame, its headline, and the sections about models.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "compress/pipeline/assets.h"
@@ -88,6 +89,11 @@ std::string sentence(const Model& model, const Model& reference) {
   return text;
 }
 
+/// What is plotted: smaller is better, so that shares of right answers become shares of wrong ones.
+double plotted(const EvaluationRow& row, double value) {
+  return row.higher_is_better ? 1 - value : value;
+}
+
 /// The interval to draw: that of the paired difference from the reference where it was measured,
 /// for it is what tells two points of the chart apart.
 void add_interval(const EvaluationRow& row, Point& point) {
@@ -103,8 +109,9 @@ void add_interval(const EvaluationRow& row, Point& point) {
     point.y_low = row.value / *ratio * *low;
     point.y_high = row.value / *ratio * *high;
   } else if (!point.is_reference && row.ci_low && row.ci_high) {
-    point.y_low = row.ci_low;
-    point.y_high = row.ci_high;
+    const double a = plotted(row, *row.ci_low), b = plotted(row, *row.ci_high);
+    point.y_low = std::min(a, b);
+    point.y_high = std::max(a, b);
   }
 }
 
@@ -117,27 +124,48 @@ std::vector<Point> points_of(const std::vector<Model>& models, const std::string
     Point point;
     point.label = model.name;
     point.x = *size;
-    point.y = *y;
+    const EvaluationRow& own = *model.find(metric);
+    point.y = plotted(own, *y);
     point.is_reference = model.is_reference;
     point.tip = format_value(*size, "bytes");
-    for (const char* fact : {"bits_per_weight", "perplexity", "kl_mean", "top1_agreement"})
+    std::vector<std::string> facts = {"bits_per_weight", "perplexity", "kl_mean", "top1_agreement"};
+    if (std::find(facts.begin(), facts.end(), metric) == facts.end()) facts.push_back(metric);
+    for (const auto& fact : facts)
       if (const EvaluationRow* row = model.find(fact))
         point.tip += fmt::format("\n{} {}", fact, format_value(row->value, row->unit));
-    add_interval(*model.find(metric), point);
+    add_interval(own, point);
     points.push_back(std::move(point));
   }
   return points;
 }
 
 std::string accuracy_chart(const std::vector<Model>& models, const std::string& metric,
-                           const char* title, const char* y_title) {
+                           const std::string& title, const std::string& y_title) {
   const auto points = points_of(models, metric);
   if (points.size() < 2) return "";
   const std::string name = fmt::format("{} against size, {} models", title, points.size());
   return fmt::format(
       "<figure class=\"chart\" data-choice=\"{}\"><div class=\"wide\">{}</div>"
       "<div class=\"narrow\">{}</div></figure>\n",
-      title, scatter(points, name, y_title, 1000, 470), scatter(points, name, y_title, 360, 380));
+      html(title), scatter(points, name, y_title, 1000, 470),
+      scatter(points, name, y_title, 360, 380));
+}
+
+/// Charts of what tasks measured: the share of wrong answers.
+std::string task_charts(const RunReport& run, const std::vector<Model>& models) {
+  std::vector<std::string> drawn;
+  std::string text;
+  for (const auto& row : run.evaluation) {
+    if (row.metric != "accuracy" && row.metric != "accuracy_norm" && row.metric != "exact_match")
+      continue;
+    const std::string key = metric_key(run.evaluation, row);
+    if (std::find(drawn.begin(), drawn.end(), key) != drawn.end()) continue;
+    drawn.push_back(key);
+    const bool normed = row.metric == "accuracy_norm";
+    text += accuracy_chart(models, key, row.protocol + (normed ? ", normalized" : ""),
+                           "wrong answers, " + row.protocol);
+  }
+  return text;
 }
 
 std::string bars_of(const std::vector<Model>& models, const std::string& metric,
@@ -152,10 +180,11 @@ std::string bars_of(const std::vector<Model>& models, const std::string& metric,
 
 std::string cell(const EvaluationRow* row) {
   if (!row) return "<td></td>";
-  const std::string interval = format_interval(*row);
-  return fmt::format("<td data-value=\"{:.17g}\">{}{}</td>", row->value,
+  const std::string interval = format_interval(*row), against = format_paired(*row);
+  return fmt::format("<td data-value=\"{:.17g}\">{}{}{}</td>", row->value,
                      html(format_value(row->value, row->unit)),
-                     interval.empty() ? "" : "<small>" + html(interval) + "</small>");
+                     interval.empty() ? "" : "<small>" + html(interval) + "</small>",
+                     against.empty() ? "" : "<small>" + html(against) + "</small>");
 }
 
 std::string models_table(const std::vector<Model>& models, const std::vector<Column>& columns,
@@ -194,7 +223,8 @@ std::string accuracy_section(const RunReport& run) {
   const auto models = models_of(run);
   const std::string charts =
       accuracy_chart(models, "perplexity", "Perplexity", "perplexity") +
-      accuracy_chart(models, "kl_mean", "KL divergence", "KL to the reference, nats");
+      accuracy_chart(models, "kl_mean", "KL divergence", "KL to the reference, nats") +
+      task_charts(run, models);
   if (charts.empty()) return "";
   return "<section id=\"accuracy\"><h2>Accuracy against size</h2>\n<div class=\"choices\">" +
          charts +
@@ -222,7 +252,9 @@ std::string models_section(const RunReport& run) {
   std::string text = "<section id=\"models\"><h2>All models</h2>\n" +
                      models_table(models, columns.main, "All models") +
                      "<p class=\"caption\">± is half the width of the 95 % bootstrap interval over "
-                     "windows. KL in nats, to the reference.</p>";
+                     "windows, documents or examples. Below it the difference from the reference "
+                     "on the same ones, with the p-value of there being none. KL in nats, to the "
+                     "reference.</p>";
   if (!columns.other.empty())
     text += "<details><summary>more metrics</summary>" +
             models_table(models, columns.other, "More metrics") + "</details>\n";
@@ -246,8 +278,9 @@ std::string render_html(const RunReport& run) {
              "compression "
              "report</span></p><h1>{}</h1></header>\n<main>\n",
              ATTAR_VERSION, html(run.name), assets::report_css(), html(run.name)) +
-         headline(run) + notes + accuracy_section(run) + speed_section(run) + models_section(run) +
-         stages_section(run) + checks_section(run) + data_section(run) + reproduction_section(run) +
+         headline(run) + notes + accuracy_section(run) + sweep_section(run) + speed_section(run) +
+         models_section(run) + blocks_section(run) + samples_section(run) + stages_section(run) +
+         checks_section(run) + data_section(run) + reproduction_section(run) +
          fmt::format(
              "</main>\n<footer>Made by attar {}. This page is one file and needs no network."
              "</footer>\n<div id=\"tip\" hidden></div>\n<script>\n{}</script>\n</body>\n</html>\n",

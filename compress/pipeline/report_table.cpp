@@ -27,7 +27,17 @@ constexpr KnownColumn kColumns[] = {
 };
 
 /// Metrics that refine another one.
-constexpr const char* kRefining[] = {"kl_p50", "kl_p90", "kl_p99_9", "kl_max", "rms_delta_p"};
+constexpr const char* kRefining[] = {"kl_p50",
+                                     "kl_p90",
+                                     "kl_p99_9",
+                                     "kl_max",
+                                     "rms_delta_p",
+                                     "block_error",
+                                     "load_seconds",
+                                     "first_token_seconds",
+                                     "generation_distinct",
+                                     "generation_match",
+                                     "exact_match_flexible"};
 
 std::string human_count(double value) {
   const char* units[] = {"", " k", " M", " G"};
@@ -137,6 +147,7 @@ std::string format_value(double value, std::string_view unit) {
   if (unit == "bytes") return human_bytes(static_cast<uint64_t>(std::clamp(value, 0.0, 1e18)));
   if (unit == "fraction") return fmt::format("{:.2f} %", 100 * value);
   if (unit == "nats") return significant(value, 3);
+  if (unit == "s") return value < 1 ? significant(1000 * value, 3) + " ms" : format_seconds(value);
   if (unit == "bits") return fmt::format("{:.2f}", value);
   if (unit == "count") return human_count(value);
   if (unit == "tokens/s")
@@ -149,6 +160,26 @@ std::string format_interval(const EvaluationRow& row) {
   const double half = (*row.ci_high - *row.ci_low) / 2;
   return row.unit == "fraction" ? fmt::format("± {} %", significant(100 * half, 2))
                                 : fmt::format("± {}", significant(half, 2));
+}
+
+std::string format_paired(const EvaluationRow& row) {
+  if (!row.details.is_object()) return "";
+  const auto paired = row.details.value("paired", nlohmann::ordered_json());
+  if (!paired.is_object()) return "";
+  const auto number = [&](const std::string& key) -> std::optional<double> {
+    const auto found = paired.find(key);
+    return found != paired.end() && found->is_number() ? std::optional(found->get<double>())
+                                                       : std::nullopt;
+  };
+  const bool is_ratio = number("ratio").has_value();
+  const std::string name = is_ratio ? "ratio" : "difference";
+  const auto value = number(name), low = number(name + "_ci_low"), high = number(name + "_ci_high"),
+             p = number("p_value");
+  if (!value || !std::isfinite(*value)) return "";
+  std::string text = fmt::format("{:+.2f} %", 100 * (is_ratio ? *value - 1 : *value));
+  if (low && high) text += fmt::format(" ± {}", significant(50 * (*high - *low), 2));
+  if (p) text += *p < 0.001 ? ", p < 0.001" : fmt::format(", p = {}", significant(*p, 2));
+  return text;
 }
 
 std::string format_seconds(double seconds) {

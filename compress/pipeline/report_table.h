@@ -55,6 +55,9 @@ std::string significant(double value, int digits);
 std::string format_value(double value, std::string_view unit);
 /// "± 0.43", half the width of the interval; "" without one.
 std::string format_interval(const EvaluationRow& row);
+/// "+1.21 % ± 0.2, p < 0.001": against the reference on the same windows or examples; "" where that
+/// was not measured.
+std::string format_paired(const EvaluationRow& row);
 /// "12.3 s", "4 min 05 s", "2 h 11 min"
 std::string format_seconds(double seconds);
 

@@ -14,8 +14,10 @@
 #include "compress/base/threads.h"
 #include "compress/pipeline/cache.h"
 #include "compress/pipeline/gates.h"
+#include "compress/pipeline/model_card.h"
 #include "compress/pipeline/preflight.h"
 #include "compress/pipeline/run_directory.h"
+#include "compress/pipeline/sweep.h"
 
 namespace attar {
 namespace {
@@ -100,6 +102,11 @@ class Run {
                               {"path", data.path.string()},
                               {"read_as", describe_data(data)},
                               {"sha256", keys_.data_hash(data.name)}});
+    if (recipe_.evaluate)
+      for (const auto& task : recipe_.evaluate->tasks)
+        report_.data.push_back({{"name", "task " + task.name},
+                                {"path", task.path.string()},
+                                {"sha256", hashes_.of(task.path)}});
   }
 
   fs::path model_of(const std::string& name) const {
@@ -243,6 +250,12 @@ class Run {
     request.metrics = spec.metrics;
     request.seed = recipe_.seed;
     request.cache = recipe_.output / ".cache" / "eval";
+    request.shots = spec.shots;
+    for (const auto& task : spec.tasks) {
+      request.tasks.push_back({task.name, task.kind, {}});
+      request.tasks.back().data.path = task.path;
+      request.tasks.back().data.samples = spec.samples;
+    }
     std::vector<std::string> names = spec.models;
     if (names.empty()) {
       if (!recipe_.model.empty()) names.push_back("model");
@@ -273,6 +286,7 @@ class Run {
       report_.notes.push_back(e.what() + (e.where().empty() ? "" : " (" + e.where() + ")"));
       try {
         hashes_.save();
+        write_cards();
         write_report(report_, recipe_.output);
       } catch (const std::exception& second) {
         say(std::string("the report could not be written: ") + second.what());
@@ -281,6 +295,17 @@ class Run {
     // Exit code 2 promises that nothing was written.
     return e.code() == ExitCode::bad_input && !untouched ? failure(e.what(), e.where(), e.hint())
                                                          : e;
+  }
+
+  /// A README.md into every model that this run has made or kept.
+  void write_cards() {
+    for (const auto& stage : report_.stages) {
+      const fs::path model = recipe_.output / stage.name / "model";
+      if (stage.status == "failed" || !fs::is_directory(model)) continue;
+      if (!write_model_card(render_model_card(report_, stage, recipe_.model), model))
+        report_.notes.push_back("the README.md in '" + stage.name +
+                                "' is not attar's and stays as it is");
+    }
   }
 
   RunResult finish() {
@@ -292,6 +317,8 @@ class Run {
       report_.notes.insert(report_.notes.end(), missed.begin(), missed.end());
       for (const auto& line : missed) say(line);
     }
+    if (recipe_.sweep) report_.sweep = sweep_report(*recipe_.sweep, report_);
+    write_cards();
     write_report(report_, recipe_.output);
     result.summary = render_summary(report_);
     return result;

@@ -116,12 +116,28 @@ void check_stage(const StageSpec& spec, const Recipe& recipe, const Toolbox& too
   }
 }
 
+void check_sweep(const Recipe& recipe, const std::vector<std::string>& metrics,
+                 Problems& problems) {
+  if (!recipe.sweep) return;
+  const SweepSpec& sweep = *recipe.sweep;
+  if (!recipe.evaluate)
+    problems.add("a sweep needs an evaluation, which compares its models", sweep.where,
+                 "add evaluate: to the recipe");
+  if (!sweep.metric.empty() && !contains(metrics, sweep.metric))
+    problems.add("unknown metric '" + sweep.metric + "'", sweep.where,
+                 suggest(sweep.metric, metrics));
+}
+
 void check_evaluation(const Recipe& recipe, const Toolbox& tools, Problems& problems) {
   if (!recipe.evaluate) return;
   const EvaluateSpec& e = *recipe.evaluate;
   if (contains(e.models, "model") && recipe.model.empty())
     problems.add("evaluation of 'model', and the recipe has none", e.where,
                  "name stages only, or set model:");
+  for (const auto& task : e.tasks)
+    if (!task.path.empty() && !fs::is_regular_file(task.path))
+      problems.add("no such task file: " + task.path.string(), task.where,
+                   "write FILE or NAME=FILE; relative paths are relative to the recipe file");
   for (size_t i = 0; i < e.metrics.size(); ++i) {
     const Node list = e.node["metrics"];
     if (!contains(tools.metrics, e.metrics[i]))
@@ -144,6 +160,7 @@ void validate_recipe(const Recipe& recipe, const Toolbox& tools, Problems& probl
   }
   check_evaluation(recipe, tools, problems);
   check_gates(recipe, models, tools.metrics, problems);
+  check_sweep(recipe, tools.metrics, problems);
 }
 
 }  // namespace attar

@@ -178,6 +178,20 @@ void Node::merge_below(const Node& below) {
   if (is_map() && below.is_map()) merge(*impl_, *below.impl_, true, budget);
 }
 
+Node Node::clone() const {
+  if (!impl_) return {};
+  size_t budget = kMaxNodes;
+  return Node(copy(*impl_, budget));
+}
+
+void Node::set_items(std::vector<Node> items) const {
+  if (!impl_) return;
+  impl_->kind = Impl::Kind::list;
+  impl_->entries.clear();
+  impl_->items.clear();
+  for (auto& item : items) impl_->items.push_back(std::move(item.impl_));
+}
+
 void Node::remove(std::string_view key) {
   if (is_map())
     std::erase_if(impl_->entries, [&](const auto& entry) { return entry.first == key; });

@@ -82,6 +82,10 @@ class Node {
   void set_text(std::string text);
   /// Adds what `below` has and this map has not; maps that both have are merged likewise.
   void merge_below(const Node& below);
+  /// A tree of its own with the same places.
+  Node clone() const;
+  /// Makes this a list of these items.
+  void set_items(std::vector<Node> items) const;
   /// Removes a key from a map.
   void remove(std::string_view key);
   /// Calls `visit` with every scalar of this tree, in file order (keys are no scalars).

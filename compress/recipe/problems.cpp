@@ -24,6 +24,9 @@ std::pair<std::string_view, int> file_and_line(std::string_view where) {
 }  // namespace
 
 void Problems::add(std::string what, std::string where, std::string hint) {
+  // A sweep's variants share their mistakes.
+  for (const auto& known : list_)
+    if (known.what == what && known.where == where) return;
   list_.push_back({std::move(what), std::move(where), std::move(hint)});
 }
 

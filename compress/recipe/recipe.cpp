@@ -30,9 +30,10 @@ void check_name(const std::string& name, const Node& node, Problems& problems) {
 class Reader {
  public:
   Reader(const ComposedRecipe& composed, Problems& problems)
-      : composed_(composed), root_(composed.root), problems_(problems) {}
+      : composed_(composed), root_(composed.root.clone()), problems_(problems) {}
 
   Recipe read() {
+    recipe_.sweep = expand_sweep(root_, problems_);
     top();
     data();
     stages();
@@ -43,7 +44,8 @@ class Reader {
 
  private:
   void top() {
-    auto section = parse_options<RecipeSection>(root_, problems_, {"data", "stages", "gates"});
+    auto section =
+        parse_options<RecipeSection>(root_, problems_, {"data", "stages", "gates", "sweep"});
     recipe_.name = section.name;
     recipe_.seed = static_cast<uint64_t>(section.seed);
     if (root_["name"].is_scalar() && section.name.empty())
@@ -175,13 +177,14 @@ class Reader {
 
   void evaluate() {
     const Node node = root_["evaluate"];
-    EvaluateSpec spec{evaluate_->data,
-                      evaluate_->reference,
-                      evaluate_->metrics,
-                      evaluate_->models,
-                      evaluate_->window,
-                      node.where(),
-                      node};
+    EvaluateSpec spec{evaluate_->data,    evaluate_->reference,
+                      evaluate_->metrics, evaluate_->models,
+                      evaluate_->window,  {},
+                      evaluate_->shots,   evaluate_->samples,
+                      node.where(),       node};
+    for (size_t i = 0; i < evaluate_->tasks.size(); ++i)
+      task(evaluate_->tasks[i], node["tasks"].is_list() ? node["tasks"].at(i) : node["tasks"],
+           spec);
     if (node["data"].is_scalar() && !recipe_.find_data(spec.data))
       problems_.add("no data entry is called '" + spec.data + "'", node["data"].where(),
                     suggest(spec.data, root_["data"].keys()));
@@ -198,6 +201,19 @@ class Reader {
       check_unique(spec.metrics, i,
                    node["metrics"].is_list() ? node["metrics"].at(i) : node["metrics"]);
     recipe_.evaluate = std::move(spec);
+  }
+
+  void task(const std::string& text, const Node& node, EvaluateSpec& spec) {
+    TaskSpec task;
+    task.where = node.where();
+    const size_t sign = text.find('=');
+    if (sign != std::string::npos) task.name = task.kind = text.substr(0, sign);
+    task.path = path(node, sign == std::string::npos ? text : text.substr(sign + 1));
+    if (sign == std::string::npos) task.name = task.path.stem().string();
+    for (const auto& other : spec.tasks)
+      if (other.name == task.name)
+        problems_.add("two tasks are called '" + task.name + "'", node.where(), "write NAME=FILE");
+    spec.tasks.push_back(std::move(task));
   }
 
   void check_unique(const std::vector<std::string>& names, size_t i, const Node& node) {
@@ -223,7 +239,7 @@ class Reader {
   }
 
   const ComposedRecipe& composed_;
-  const Node& root_;
+  Node root_;  // with a sweep's variants in the place of its stages
   Problems& problems_;
   Recipe recipe_;
   std::optional<EvaluateSection> evaluate_;
@@ -237,6 +253,13 @@ std::string resolve(Node root, const Recipe& recipe) {
   for (const auto& entry : recipe.data)
     if (Node path = root["data"][entry.name]["path"]; path.defined())
       path.set_text(entry.path.string());
+  const Node tasks = root["evaluate"]["tasks"];
+  if (recipe.evaluate)
+    for (size_t i = 0; i < recipe.evaluate->tasks.size(); ++i) {
+      const TaskSpec& task = recipe.evaluate->tasks[i];
+      Node item = tasks.is_list() ? tasks.at(i) : tasks;
+      item.set_text((task.kind.empty() ? "" : task.kind + "=") + task.path.string());
+    }
   return root.dump();
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "compress/recipe/node.h"
+#include "compress/recipe/sweep.h"
 
 namespace attar {
 
@@ -38,6 +39,14 @@ struct StageSpec {
   std::string where;
 };
 
+/// One item of `evaluate.tasks`: "FILE" or "NAME=FILE".
+struct TaskSpec {
+  std::string name;            // NAME, or the file's
+  std::string kind;            // NAME: a kind of task, if there is one of that name
+  std::filesystem::path path;  // absolute
+  std::string where;
+};
+
 /// `evaluate:`
 struct EvaluateSpec {
   std::string data;                  // a data entry's name
@@ -45,6 +54,9 @@ struct EvaluateSpec {
   std::vector<std::string> metrics;  // empty = all that apply
   std::vector<std::string> models;   // empty = the model and every stage that emits one
   std::optional<int64_t> window;
+  std::vector<TaskSpec> tasks;
+  int64_t shots = 0;               // solved examples before each question of a task
+  std::optional<int64_t> samples;  // examples of each task at most
   std::string where;
   Node node;  // the map itself, for places in messages
 };
@@ -67,8 +79,9 @@ struct Recipe {
   std::vector<StageSpec> stages;
   std::optional<EvaluateSpec> evaluate;
   std::vector<Gate> gates;
-  std::string resolved_yaml;  // after include, ${…} and --set
-  std::string sha256;         // of resolved_yaml
+  std::optional<SweepSpec> sweep;  // carried out already: its variants are the stages
+  std::string resolved_yaml;       // after include, ${…} and --set
+  std::string sha256;              // of resolved_yaml
 
   const DataSpec* find_data(const std::string& name) const;
   const StageSpec* find_stage(const std::string& name) const;

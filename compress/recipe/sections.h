@@ -49,7 +49,9 @@ struct BudgetSection {
 struct EvaluateSection {
   std::string data, reference = "model";
   std::vector<std::string> metrics, models;
-  std::optional<int64_t> window;
+  std::vector<std::string> tasks;
+  std::optional<int64_t> window, samples;
+  int64_t shots = 0;
 
   template <class Visitor>
   void fields(Visitor& v) {
@@ -59,6 +61,35 @@ struct EvaluateSection {
     v("models", models, "stages (or model) to measure; default: the model and every stage");
     v("window", window, "ids a window; default: the smaller of 2048 and the models' maximum",
       at_least(2));
+    v("tasks", tasks, "files of questions with answers: FILE or NAME=FILE");
+    v("shots", shots, "solved examples before each question of a task", between(0, 1000));
+    v("samples", samples, "examples of each task at most, drawn with the recipe's seed",
+      at_least(1));
+  }
+};
+
+struct SweepBudgetSection {
+  std::optional<std::string> bytes, memory;
+  std::optional<double> decode_tokens_per_s, prefill_tokens_per_s;
+
+  template <class Visitor>
+  void fields(Visitor& v) {
+    v("bytes", bytes, "weight files at most: bytes, or with k, M, G, T (1024 each)");
+    v("memory", memory, "resident memory at most, likewise");
+    v("decode_tokens_per_s", decode_tokens_per_s, "writing speed at least", above(0));
+    v("prefill_tokens_per_s", prefill_tokens_per_s, "reading speed at least", above(0));
+  }
+};
+
+/// `sweep:` but for `over`, whose keys are the stages' own.
+struct SweepSection {
+  std::optional<SweepBudgetSection> budget;
+  std::optional<std::string> metric;
+
+  template <class Visitor>
+  void fields(Visitor& v) {
+    v("budget", budget, "what a recommended model may need");
+    v("metric", metric, "what the recommended model is best at; default: perplexity");
   }
 };
 
