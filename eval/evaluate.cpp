@@ -154,7 +154,9 @@ class Evaluation {
   // The cache of finished rows.
 
   std::string model_hash(const Subject& subject) {
-    return hashes_.of(model_files(subject.model.path), subject.model.path);
+    const std::string hash = hashes_.of(model_files(subject.model.path), subject.model.path);
+    if (subject.adapter.empty()) return hash;
+    return hash + hashes_.of(model_files(subject.adapter), subject.adapter);
   }
 
   /// Names everything that decides a part's rows.
@@ -229,7 +231,8 @@ class Evaluation {
   }
 
   bool is_reference(size_t s) const {
-    return reference_ && fs::equivalent(subjects_[s].model.path, reference_->model.path);
+    return reference_ && fs::equivalent(subjects_[s].model.path, reference_->model.path) &&
+           subjects_[s].adapter == reference_->adapter;
   }
 
   void measure_group(const std::vector<size_t>& group) {
@@ -349,8 +352,8 @@ class Evaluation {
       if (part.metric->needs == Needs::measurement && !restore(s, part)) complete = false;
     if (complete) return;
     say("measuring speed and memory of " + subjects_[s].name);
-    const Measurement measurement =
-        measure_model(subjects_[s].model.path, subjects_[s].model.spec.max_positions);
+    const Measurement measurement = measure_model(subjects_[s].model.path, subjects_[s].adapter,
+                                                  subjects_[s].model.spec.max_positions);
     MetricInput input = input_of(subjects_[s]);
     input.measurement = &measurement;
     for (const auto& part : parts_)

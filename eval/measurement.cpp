@@ -58,10 +58,12 @@ std::string output_of(std::vector<std::string> words) {
   return text;
 }
 
-Measurement measure_here(const std::filesystem::path& path, const SpeedOptions& options) {
+Measurement measure_here(const std::filesystem::path& path, const std::filesystem::path& adapter,
+                         const SpeedOptions& options) {
   reset_peak_rss();
   const auto start = std::chrono::steady_clock::now();
-  const Model opened = open_model(path);
+  Model opened = open_model(path);
+  if (!adapter.empty()) opened = with_adapter(std::move(opened), adapter);
   Measurement m;
   m.method = "in the evaluating process: memory includes what it held before";
   if (opened.spec.task != Task::causal_lm) {
@@ -109,14 +111,16 @@ Measurement measure_beside(const std::filesystem::path& program, const std::file
 
 }  // namespace
 
-Measurement measure_model(const std::filesystem::path& path, int64_t max_positions) {
+Measurement measure_model(const std::filesystem::path& path, const std::filesystem::path& adapter,
+                          int64_t max_positions) {
   SpeedOptions options;
   options.prompt = std::clamp<int64_t>(max_positions * 3 / 4, 1, 512);
   options.generate = std::clamp<int64_t>(max_positions - options.prompt, 1, 64);
   options.repetitions = kRepetitions;
   const auto program = executable_directory() / "attar";
-  Measurement m = std::filesystem::exists(program) ? measure_beside(program, path, options)
-                                                   : measure_here(path, options);
+  Measurement m = adapter.empty() && std::filesystem::exists(program)
+                      ? measure_beside(program, path, options)
+                      : measure_here(path, adapter, options);
   m.prompt = options.prompt;
   m.generate = m.decode_tokens_per_s ? options.generate : 0;
   m.repetitions = options.repetitions;

@@ -22,10 +22,11 @@ struct Measurement {
   std::string kernel, method;  // method: which process
 };
 
-/// Runs the `attar` beside this program on the model. Where there is none (attar as a library),
-/// measures in this process, which `method` says. `max_positions` bounds prompt and generated ids.
-/// Throws failure when the measurement fails.
-Measurement measure_model(const std::filesystem::path& model, int64_t max_positions);
+/// Runs the `attar` beside this program on the model; one with an adapter is measured here. Where
+/// there is none (attar as a library), measures in this process, which `method` says.
+/// `max_positions` bounds prompt and generated ids. Throws failure when the measurement fails.
+Measurement measure_model(const std::filesystem::path& model, const std::filesystem::path& adapter,
+                          int64_t max_positions);
 
 /// For a row's details.
 nlohmann::ordered_json describe(const Measurement& measurement);

@@ -4,6 +4,7 @@
 
 #include "compress/base/error.h"
 #include "compress/base/files.h"
+#include "compress/formats/safetensors.h"
 
 namespace attar::eval {
 namespace {
@@ -31,6 +32,17 @@ ModelSize size_of(const Model& model) {
   return size;
 }
 
+/// What an adapter adds to a model's size on disk; its weights are stored beside the base's.
+void add_adapter(const std::filesystem::path& directory, ModelSize& size) {
+  const auto file = Safetensors::open(directory / "adapter_model.safetensors");
+  for (const auto& tensor : file.tensors()) {
+    size.parameters += tensor.count();
+    size.stored_bytes += tensor.bytes.size();
+  }
+  size.file_bytes += fs::file_size(directory / "adapter_model.safetensors");
+  size.directory_bytes += bytes_on_disk(directory);
+}
+
 }  // namespace
 
 uint64_t Subject::memory_estimate() const {
@@ -41,8 +53,13 @@ uint64_t Subject::memory_estimate() const {
 Subject open_subject(const EvaluationModel& model, bool text) {
   Subject subject;
   subject.name = model.name;
+  subject.adapter = model.adapter;
   subject.model = open_model(model.directory);
   subject.size = size_of(subject.model);
+  if (!model.adapter.empty()) {
+    subject.model = with_adapter(std::move(subject.model), model.adapter);
+    add_adapter(model.adapter, subject.size);
+  }
   try {
     subject.tokenizer = Tokenizer::load(model.directory);
     subject.tokenizer_note = subject.tokenizer->hash();

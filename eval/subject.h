@@ -14,6 +14,7 @@ namespace attar::eval {
 
 struct Subject {
   std::string name;
+  std::filesystem::path adapter;  // folded into `model`; "" = none
   Model model;
   ModelSize size;
   std::shared_ptr<const Tokenizer> tokenizer;  // null: none, or not needed and not readable

@@ -28,11 +28,23 @@ std::vector<std::string> split(const std::string& list, char separator) {
   return parts;
 }
 
-/// "name=path", or a path; the name is empty then.
+/// "[name=]path[+adapter=path]"; the name is empty when none is given.
 EvaluationModel parse_model(const std::string& word) {
-  const size_t sign = word.find('=');
-  if (sign == std::string::npos || fs::exists(word)) return {"", word};
-  return {word.substr(0, sign), word.substr(sign + 1)};
+  constexpr std::string_view kAdapter = "+adapter=";
+  const size_t plus = fs::exists(word) ? std::string::npos : word.find(kAdapter);
+  const std::string base = word.substr(0, plus);
+  EvaluationModel model{"", base, {}};
+  if (plus != std::string::npos) {
+    model.adapter = fs::absolute(word.substr(plus + kAdapter.size())).lexically_normal();
+    if (!fs::is_directory(model.adapter))
+      throw bad_input("no such adapter directory", model.adapter.string(),
+                      "MODEL+adapter=DIR, DIR with adapter_config.json");
+  }
+  const size_t sign = base.find('=');
+  if (sign == std::string::npos || fs::exists(base)) return model;
+  model.name = base.substr(0, sign);
+  model.directory = base.substr(sign + 1);
+  return model;
 }
 
 /// The last `parts` components of the path: "int4/model".
@@ -55,7 +67,8 @@ void name_models(std::vector<EvaluationModel>& models) {
   const auto name_of = [&](size_t i, size_t parts) {
     const fs::path path = fs::weakly_canonical(fs::absolute(models[i].directory));
     const bool of_stage = path.filename() == "model" && path.has_parent_path();
-    return tail(of_stage ? path.parent_path() : path, parts);
+    const std::string name = tail(of_stage ? path.parent_path() : path, parts);
+    return models[i].adapter.empty() ? name : name + "+" + tail(models[i].adapter, parts);
   };
   for (size_t parts = 1; parts <= 8; ++parts) {
     std::set<std::string> names;
@@ -69,10 +82,16 @@ void name_models(std::vector<EvaluationModel>& models) {
 /// models.size() when it is none of them.
 size_t find_reference(const std::vector<EvaluationModel>& models, const std::string& reference) {
   std::error_code ignored;
-  for (size_t i = 0; i < models.size(); ++i)
-    if (models[i].name == reference ||
-        fs::equivalent(models[i].directory, parse_model(reference).directory, ignored))
+  const bool named = std::any_of(models.begin(), models.end(),
+                                 [&](const EvaluationModel& m) { return m.name == reference; });
+  for (size_t i = 0; i < models.size(); ++i) {
+    if (models[i].name == reference) return i;
+    if (named) continue;
+    const EvaluationModel other = parse_model(reference);
+    if (fs::equivalent(models[i].directory, other.directory, ignored) &&
+        models[i].adapter == other.adapter)
       return i;
+  }
   return models.size();
 }
 
@@ -156,8 +175,9 @@ int run(const Command& self, const std::vector<std::string>& args) {
   EvaluationRequest defaults;
   DataSpec spec;
   int64_t window = 0, samples = 0;
-  options.add_options()                                                                           //
-      ("model", po::value(&words)->required(), "model directories; name=path gives a name")       //
+  options.add_options()  //
+      ("model", po::value(&words)->required(),
+       "model directories; name=path gives a name, path+adapter=DIR folds in a PEFT adapter")     //
       ("data", po::value(&data), "text, JSONL, CSV, TSV or ids (safetensors with input_ids)")     //
       ("format", po::value(&spec.format), "text, jsonl, csv, tsv or ids; default: by extension")  //
       ("field", po::value(&spec.field)->default_value(spec.field),

@@ -15,6 +15,7 @@ namespace attar {
 struct EvaluationModel {
   std::string name;
   std::filesystem::path directory;
+  std::filesystem::path adapter = {};  // a PEFT directory, folded into the weights; "" = none
 };
 
 /// A file of questions with known answers.

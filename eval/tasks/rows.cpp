@@ -110,6 +110,7 @@ TaskRows from_table(std::string_view text, bool csv, const std::string& path) {
 
 /// "json" for a .json file, which data entries do not know; else as data entries have it.
 std::string format_of(const DataSpec& data) {
+  if (data.format == "json") return "json";
   if (data.format.empty() && data.path.extension() == ".json") return "json";
   return data_format(data);
 }

@@ -35,8 +35,10 @@ void add_model(RunReport& report, const std::string& name, int index) {
   rows.push_back(row(name, "model_bytes", size, "bytes"));
   rows.push_back(row(name, "perplexity", std::exp(loss), "", "gptq"));
   if (index > 0)
-    rows.back().details["paired"] = {{"reference", "teacher"},  {"ratio", 1.01 + 0.01 * index},
-                                     {"ratio_ci_low", 1.005},   {"ratio_ci_high", 1.02},
+    rows.back().details["paired"] = {{"reference", "teacher"},
+                                     {"ratio", 1.01 + 0.01 * index},
+                                     {"ratio_ci_low", 1.005},
+                                     {"ratio_ci_high", 1.02},
                                      {"p_value", 0.0}};
   rows.push_back(row(name, "kl_mean", 0.003 * index, "nats", "gptq"));
   rows.back().reference = "teacher";
@@ -60,7 +62,8 @@ RunReport example() {
   report.name = "a sweep of twelve models";
   report.command = "attar run recipe.yaml";
   report.recipe_sha256 = std::string(64, '5');
-  report.host = {{"cpu", "a processor"}, {"features", {"avx2"}}, {"kernel", "avx2"}, {"threads", 2}};
+  report.host = {
+      {"cpu", "a processor"}, {"features", {"avx2"}}, {"kernel", "avx2"}, {"threads", 2}};
   auto models = Json::array();
   for (int i = 0; i < 12; ++i) {
     const std::string name = i == 0 ? "teacher" : "int4-W4A16-" + std::to_string(16 * i);
@@ -76,8 +79,7 @@ RunReport example() {
     stage.report.checks.push_back({"tensors", true, "75 tensors"});
     for (int l = 0; l < 56; ++l)
       stage.report.layers.push_back({{"module", "layers." + std::to_string(l)}, {"loss", 0.1 * l}});
-    for (int s = 0; s < 300; ++s)
-      stage.report.curves["loss"].push_back({10 * s, 4 - 0.005 * s});
+    for (int s = 0; s < 300; ++s) stage.report.curves["loss"].push_back({10 * s, 4 - 0.005 * s});
     report.stages.push_back(stage);
     models.push_back({{"model", name},
                       {"settings", {{"int4.group_size", std::to_string(16 * i)}}},
