@@ -67,7 +67,7 @@ class Evaluation {
     if (choice_.needs(Needs::task))
       for (const auto& task : request.tasks)
         tasks_.push_back(
-            std::make_shared<const Task>(load_task(task, request.shots, request.seed)));
+            std::make_shared<const LoadedTask>(load_task(task, request.shots, request.seed)));
     prepare();
   }
 
@@ -376,7 +376,7 @@ class Evaluation {
   std::vector<Part> parts_;  // in the order of a report
   std::vector<Subject> subjects_;
   std::optional<Subject> reference_;
-  std::vector<std::shared_ptr<const Task>> tasks_;
+  std::vector<std::shared_ptr<const LoadedTask>> tasks_;
   std::map<std::string, Material> materials_;                     // by key_of
   std::vector<std::map<Part, std::vector<EvaluationRow>>> rows_;  // by subject
   std::vector<std::string> notes_;

@@ -106,7 +106,7 @@ class Maker {
     }
   }
 
-  EncodedTask task(const std::shared_ptr<const Task>& task) const {
+  EncodedTask task(const std::shared_ptr<const LoadedTask>& task) const {
     auto encoded = encode_task(task, *subject_.tokenizer, request_.window.value_or(positions_));
     for (const int32_t id : encoded.sequences.ids)
       if (id >= subject_.model.spec.vocab)
@@ -145,7 +145,7 @@ class Maker {
 };
 
 Json details_of(const EncodedTask& encoded) {
-  const Task& task = *encoded.task;
+  const LoadedTask& task = *encoded.task;
   return {{"task", task.name},
           {"shape", task.shape},
           {"shots", task.shots},
@@ -184,7 +184,7 @@ Json Material::identity(const Metric& metric, size_t task) const {
 }
 
 Material prepare_material(const EvaluationRequest& request, const Choice& choice,
-                          const std::vector<std::shared_ptr<const Task>>& tasks,
+                          const std::vector<std::shared_ptr<const LoadedTask>>& tasks,
                           const Subject& subject, int64_t positions) {
   const Maker make(request, subject, positions);
   Material material;

@@ -32,7 +32,7 @@ struct Material {
 /// `positions`: the fewest that a model or the reference has. Throws bad_input: no window, a window
 /// longer than `positions`, text without a tokenizer, ids where a metric needs text.
 Material prepare_material(const EvaluationRequest& request, const Choice& choice,
-                          const std::vector<std::shared_ptr<const Task>>& tasks,
+                          const std::vector<std::shared_ptr<const LoadedTask>>& tasks,
                           const Subject& subject, int64_t positions);
 
 /// Ready-made ids instead of text.

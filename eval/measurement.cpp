@@ -74,8 +74,7 @@ Measurement measure_here(const std::filesystem::path& path, const std::filesyste
     return m;
   }
   const auto model = RuntimeModel::load(opened);
-  m.load_seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  m.load_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   const Speed speed = measure_speed(model, options);
   m.prefill_tokens_per_s = speed.prefill_tokens_per_s.median;
   m.decode_tokens_per_s = speed.decode_tokens_per_s.median;

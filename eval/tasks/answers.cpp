@@ -29,7 +29,7 @@ int32_t start_id(const Tokenizer& tokenizer, const Example& example) {
 
 class Encoder {
  public:
-  Encoder(const Task& task, const Tokenizer& tokenizer, int64_t positions)
+  Encoder(const LoadedTask& task, const Tokenizer& tokenizer, int64_t positions)
       : task_(task),
         tokenizer_(tokenizer),
         positions_(positions),
@@ -93,7 +93,7 @@ class Encoder {
   }
 
  private:
-  const Task& task_;
+  const LoadedTask& task_;
   const Tokenizer& tokenizer_;
   int64_t positions_;
   std::vector<int32_t> prefix_;
@@ -182,7 +182,7 @@ std::string plain_number(std::string text) {
 
 }  // namespace
 
-EncodedTask encode_task(std::shared_ptr<const Task> task, const Tokenizer& tokenizer,
+EncodedTask encode_task(std::shared_ptr<const LoadedTask> task, const Tokenizer& tokenizer,
                         int64_t positions) {
   EncodedTask encoded;
   const Encoder encoder(*task, tokenizer, positions);

@@ -13,7 +13,7 @@ namespace attar::eval {
 
 /// A task in a tokenizer's ids.
 struct EncodedTask {
-  std::shared_ptr<const Task> task;
+  std::shared_ptr<const LoadedTask> task;
   Sequences sequences;  // choices, last_word: a unit an example, a sequence a choice
   std::vector<std::vector<int32_t>> prompts;  // exact_match
   int64_t truncated = 0;                      // prompts whose beginning was cut off to fit
@@ -25,7 +25,7 @@ struct EncodedTask {
 /// white space at the prompt's end goes to the choice, as in lm-evaluation-harness. BOS as the
 /// tokenizer's template has it. At most `positions` ids are read: too long prompts lose their
 /// beginning. bad_input for a choice that does not fit by itself.
-EncodedTask encode_task(std::shared_ptr<const Task> task, const Tokenizer& tokenizer,
+EncodedTask encode_task(std::shared_ptr<const LoadedTask> task, const Tokenizer& tokenizer,
                         int64_t positions);
 
 /// A model's results, by the name of the row they are for: a value an example.

@@ -32,7 +32,7 @@ TaskRow choices_of(const TaskRow& row) {
   return {lists, row.where};
 }
 
-Example read(const TaskRow& row, const Task&) {
+Example read(const TaskRow& row, const LoadedTask&) {
   const Json& question = row.json.at("question");
   const std::string stem = question.is_object() ? text_field({question, row.where}, "stem")
                                                 : text_field(row, "question");

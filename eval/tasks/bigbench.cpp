@@ -22,14 +22,14 @@ std::string text_or(const Json& header, const char* key, const char* otherwise) 
   return found != header.end() && found->is_string() ? found->get<std::string>() : otherwise;
 }
 
-void begin(const Json& header, Task& task) {
+void begin(const Json& header, LoadedTask& task) {
   task.description = text_or(header, "task_prefix", "");
   task.separator = text_or(header, "few_shot_example_separator", "\n");
   task.delimiter = "";
   task.header = header;
 }
 
-Example read(const TaskRow& row, const Task& task) {
+Example read(const TaskRow& row, const LoadedTask& task) {
   const Json& scores = row.json.at("target_scores");
   if (!scores.is_object() || scores.size() < 2)
     throw bad_input("target_scores is not a map of at least two choices", row.where);

@@ -12,12 +12,12 @@ bool fits(const nlohmann::ordered_json& row) {
          row.at("answer").get_ref<const std::string&>().find("####") != std::string::npos;
 }
 
-void begin(const nlohmann::ordered_json&, Task& task) {
+void begin(const nlohmann::ordered_json&, LoadedTask& task) {
   task.stops = {"Question:", "</s>", "<|im_end|>"};
   task.longest_answer = 256;
 }
 
-Example read(const TaskRow& row, const Task&) {
+Example read(const TaskRow& row, const LoadedTask&) {
   const std::string answer = text_field(row, "answer");
   const size_t mark = answer.rfind("#### ");
   if (mark == std::string::npos || mark + 5 >= answer.size())

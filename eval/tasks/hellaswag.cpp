@@ -47,7 +47,7 @@ bool fits(const nlohmann::ordered_json& row) {
   return has_fields(row, {"activity_label", "ctx_a", "ctx_b", "endings", "label"});
 }
 
-Example read(const TaskRow& row, const Task&) {
+Example read(const TaskRow& row, const LoadedTask&) {
   const std::string context =
       text_field(row, "ctx_a") + " " + capitalized(text_field(row, "ctx_b"));
   auto endings = texts_field(row, "endings");

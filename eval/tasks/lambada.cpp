@@ -11,7 +11,7 @@ bool fits(const nlohmann::ordered_json& row) {
   return row.size() == 1 && row.contains("text");
 }
 
-Example read(const TaskRow& row, const Task&) {
+Example read(const TaskRow& row, const LoadedTask&) {
   std::string text = text_field(row, "text");
   text.erase(text.find_last_not_of(" \t\r\n") + 1);
   const size_t space = text.rfind(' ');

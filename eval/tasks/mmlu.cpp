@@ -14,7 +14,7 @@ bool fits(const nlohmann::ordered_json& row) {
   return has_fields(row, {"question", "choices", "answer"}) && row.at("choices").is_array();
 }
 
-Example read(const TaskRow& row, const Task&) {
+Example read(const TaskRow& row, const LoadedTask&) {
   const auto texts = texts_field(row, "choices");
   std::string question = text_field(row, "question");
   question.erase(0, std::min(question.find_first_not_of(" \t\n\r"), question.size()));

@@ -30,7 +30,7 @@ const char* name_in(const TaskRow& row, const std::array<const char*, N>& names)
   return name ? name : names[0];
 }
 
-Example read(const TaskRow& row, const Task&) {
+Example read(const TaskRow& row, const LoadedTask&) {
   auto options = texts_field(row, name_in(row, kOptions));
   std::string prompt = text_field(row, name_in(row, kPrompts));
   const size_t label = label_field(row, name_in(row, kLabels), options.size());
@@ -40,7 +40,7 @@ Example read(const TaskRow& row, const Task&) {
   return choices_example(row, std::move(prompt), std::move(options), label);
 }
 
-void begin(const nlohmann::ordered_json&, Task& task) {
+void begin(const nlohmann::ordered_json&, LoadedTask& task) {
   task.delimiter = "";
 }
 

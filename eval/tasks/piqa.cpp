@@ -9,7 +9,7 @@ bool fits(const nlohmann::ordered_json& row) {
   return has_fields(row, {"goal", "sol1", "sol2", "label"});
 }
 
-Example read(const TaskRow& row, const Task&) {
+Example read(const TaskRow& row, const LoadedTask&) {
   return choices_example(row, "Question: " + text_field(row, "goal") + "\nAnswer:",
                          {text_field(row, "sol1"), text_field(row, "sol2")},
                          label_field(row, "label", 2));

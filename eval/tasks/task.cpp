@@ -57,7 +57,7 @@ std::vector<size_t> others(const std::vector<size_t>& group, size_t own, int64_t
 }
 
 /// `all` with descriptions and `shots` solved examples before the prompts of those at `chosen`.
-std::vector<Example> prompted(const Task& task, const std::vector<Example>& all,
+std::vector<Example> prompted(const LoadedTask& task, const std::vector<Example>& all,
                               const std::vector<size_t>& chosen, uint64_t seed) {
   std::map<std::string, std::vector<size_t>> groups;
   for (size_t i = 0; i < all.size(); ++i) groups[all[i].group].push_back(i);
@@ -81,10 +81,10 @@ size_t Example::right() const {
   return static_cast<size_t>(std::max_element(worth.begin(), worth.end()) - worth.begin());
 }
 
-Task load_task(const EvaluationTask& request, int64_t shots, uint64_t seed) {
+LoadedTask load_task(const EvaluationTask& request, int64_t shots, uint64_t seed) {
   const TaskRows file = read_task_rows(request.data);
   const TaskShape& shape = find_shape(request.shape, file.rows[0]);
-  Task task;
+  LoadedTask task;
   task.name = request.name;
   task.shape = shape.name;
   task.kind = shape.kind;

@@ -32,7 +32,7 @@ struct Example {
   size_t right() const;  // the choice of the greatest worth
 };
 
-struct Task {
+struct LoadedTask {
   std::string name, shape, sha256;  // sha256: of the file
   std::string path;
   TaskKind kind = TaskKind::choices;
@@ -65,14 +65,14 @@ struct TaskShape {
   std::string_view name, summary;
   TaskKind kind;
   bool (*fits)(const nlohmann::ordered_json& row);  // by the fields that a row has
-  void (*begin)(const nlohmann::ordered_json& header, Task& task) = nullptr;  // may be null
-  Example (*read)(const TaskRow& row, const Task& task) = nullptr;
+  void (*begin)(const nlohmann::ordered_json& header, LoadedTask& task) = nullptr;  // may be null
+  Example (*read)(const TaskRow& row, const LoadedTask& task) = nullptr;
 };
 std::span<const TaskShape> task_shapes();
 
 /// Reads a task: finds the shape (by name, or by the first row's fields), reads all rows, draws
 /// `data.samples` of them and puts `shots` others with their answers before each prompt, all with
 /// the seed. Throws bad_input naming file and row.
-Task load_task(const EvaluationTask& request, int64_t shots, uint64_t seed);
+LoadedTask load_task(const EvaluationTask& request, int64_t shots, uint64_t seed);
 
 }  // namespace attar::eval

@@ -20,8 +20,8 @@ class Tasks : public ::testing::Test {
   void SetUp() override { root_ = testing::make_test_directory("tasks"); }
   void TearDown() override { fs::remove_all(root_); }
 
-  Task load(const std::string& file, const std::string& content, int64_t shots = 0,
-            const std::string& shape = "", std::optional<int64_t> samples = {}) {
+  LoadedTask load(const std::string& file, const std::string& content, int64_t shots = 0,
+                  const std::string& shape = "", std::optional<int64_t> samples = {}) {
     write_file(root_ / file, content);
     EvaluationTask request{"task", shape, {}};
     request.data.path = root_ / file;
@@ -49,7 +49,7 @@ TEST_F(Tasks, ReadsArcAsDataSetAndAsPublished) {
   const std::string data_set =
       R"({"question":"Why?","choices":{"text":["so","thus"],"label":["A","B"]},"answerKey":"B"})";
   for (const auto& text : {published, data_set}) {
-    const Task task = load("arc.jsonl", text + "\n\n" + text);
+    const LoadedTask task = load("arc.jsonl", text + "\n\n" + text);
     EXPECT_EQ(task.shape, "arc");
     ASSERT_EQ(task.examples.size(), 2u);
     EXPECT_EQ(task.examples[0].prompt, "Question: Why?\nAnswer:");
@@ -61,7 +61,7 @@ TEST_F(Tasks, ReadsArcAsDataSetAndAsPublished) {
 }
 
 TEST_F(Tasks, ReadsHellaSwagWithItsCleaning) {
-  const Task task =
+  const LoadedTask task =
       load("h.json",
            R"([{"activity_label":"Home and Garden","ctx_a":"[header] How to mow [title] Begin.",)"
            R"("ctx_b":"THE man","endings":["runs [step] off.","sits."],"label":"1"}])");
@@ -72,11 +72,11 @@ TEST_F(Tasks, ReadsHellaSwagWithItsCleaning) {
 }
 
 TEST_F(Tasks, ReadsPiqaAndMmluFromTables) {
-  const Task piqa = load("p.csv", "goal,sol1,sol2,label\n\"open, fast\",pull,push,0\n");
+  const LoadedTask piqa = load("p.csv", "goal,sol1,sol2,label\n\"open, fast\",pull,push,0\n");
   EXPECT_EQ(piqa.examples[0].prompt, "Question: open, fast\nAnswer:");
   EXPECT_THAT(piqa.examples[0].worth, ElementsAre(1, 0));
 
-  const Task mmlu = load("m.csv", "What is 1+1?,1,2,3,4,B\nAnd 2+2?,1,2,3,4,D\n");
+  const LoadedTask mmlu = load("m.csv", "What is 1+1?,1,2,3,4,B\nAnd 2+2?,1,2,3,4,D\n");
   EXPECT_EQ(mmlu.shape, "mmlu");
   ASSERT_EQ(mmlu.examples.size(), 2u);
   EXPECT_EQ(mmlu.examples[0].prompt,
@@ -85,18 +85,18 @@ TEST_F(Tasks, ReadsPiqaAndMmluFromTables) {
   EXPECT_THAT(mmlu.examples[1].choices, ElementsAre("A", "B", "C", "D"));
   EXPECT_THAT(mmlu.examples[1].worth, ElementsAre(0, 0, 0, 1));
 
-  const Task hub = load("m.jsonl", R"({"question":" Q? ","subject":"high_school_physics",)"
-                                   R"("choices":["a","b"],"answer":1})");
+  const LoadedTask hub = load("m.jsonl", R"({"question":" Q? ","subject":"high_school_physics",)"
+                                         R"("choices":["a","b"],"answer":1})");
   EXPECT_THAT(hub.examples[0].prompt, HasSubstr("about high school physics.\n\nQ?\nA. a\nB. b"));
 }
 
 TEST_F(Tasks, ReadsBigBenchByTheKeysOfTheFile) {
-  const Task plain = load(
+  const LoadedTask plain = load(
       "b.json", R"({"name":"n","examples":[{"input":"x","target_scores":{"yes":1,"no":0.5}}]})");
   EXPECT_EQ(plain.examples[0].prompt, "\nQ: x\n  choice: yes\n  choice: no\nA: ");
   EXPECT_EQ(plain.delimiter, "");
   EXPECT_THAT(plain.examples[0].worth, ElementsAre(1, 0.5));
-  const Task own =
+  const LoadedTask own =
       load("b.json", R"({"task_prefix":"Say.","example_input_prefix":"\nS: ",)"
                      R"("example_output_prefix":"\nP: ","append_choices_to_input":false,)"
                      R"("examples":[{"input":"x","target_scores":{"a":0,"b":1}}]})");
@@ -104,18 +104,19 @@ TEST_F(Tasks, ReadsBigBenchByTheKeysOfTheFile) {
 }
 
 TEST_F(Tasks, ReadsPassagesQuestionsAndReadyPrompts) {
-  const Task lambada = load("l.txt", "a b c \nd e\n");
+  const LoadedTask lambada = load("l.txt", "a b c \nd e\n");
   EXPECT_EQ(lambada.kind, TaskKind::last_word);
   EXPECT_EQ(lambada.examples[0].prompt, "a b");
   EXPECT_THAT(lambada.examples[0].choices, ElementsAre("c"));
 
-  const Task gsm8k = load("g.jsonl", R"({"question":"How many?","answer":"2+3=5\n#### 5"})");
+  const LoadedTask gsm8k = load("g.jsonl", R"({"question":"How many?","answer":"2+3=5\n#### 5"})");
   EXPECT_EQ(gsm8k.kind, TaskKind::exact_match);
   EXPECT_EQ(gsm8k.examples[0].prompt, "Question: How many?\nAnswer:");
 
-  const Task ready = load("o.json", R"({"samples":[{"prompt":"A or B?","options":[" A"," B"],)"
-                                    R"("input_label":1},{"prompt":"x","options":["y","z"],)"
-                                    R"("input_label":"A"}]})");
+  const LoadedTask ready =
+      load("o.json", R"({"samples":[{"prompt":"A or B?","options":[" A"," B"],)"
+                     R"("input_label":1},{"prompt":"x","options":["y","z"],)"
+                     R"("input_label":"A"}]})");
   EXPECT_EQ(ready.shape, "options");
   EXPECT_EQ(ready.examples[0].prompt, "A or B?");
   EXPECT_EQ(ready.examples[1].prompt, "x ");
@@ -127,7 +128,7 @@ TEST_F(Tasks, PutsSolvedExamplesBeforeEachPromptBySeed) {
   for (int i = 0; i < 6; ++i)
     file += R"({"goal":"g)" + std::to_string(i) + R"(","sol1":"s)" + std::to_string(i) +
             R"(","sol2":"t","label":0})" + "\n";
-  const Task task = load("p.jsonl", file, 2);
+  const LoadedTask task = load("p.jsonl", file, 2);
   for (size_t i = 0; i < 6; ++i) {
     const std::string own = "Question: g" + std::to_string(i) + "\nAnswer:";
     const std::string& prompt = task.examples[i].prompt;
@@ -170,7 +171,7 @@ TEST_F(Tasks, NamesTheRowOfAMistake) {
 /// A set of one example with choices of the given numbers of predictions.
 EncodedTask encoded(TaskKind kind, const std::vector<std::string>& choices,
                     const std::vector<double>& worth, const std::vector<int64_t>& lengths) {
-  auto task = std::make_shared<Task>();
+  auto task = std::make_shared<LoadedTask>();
   task->kind = kind;
   Example example;
   example.choices = choices;
@@ -226,7 +227,7 @@ TEST(EncodedTasks, SharePromptsAndKeepTheBoundaryOfTheWholeText) {
   const auto model = testing::beside("models/stories260K-hf");
   if (!fs::exists(model)) GTEST_SKIP() << "needs " << model;
   const auto tokenizer = Tokenizer::load(model);
-  auto task = std::make_shared<Task>();
+  auto task = std::make_shared<LoadedTask>();
   Example example;
   example.prompt = "Once upon a time, there was a ";
   example.choices = {"girl", "big dog named Max"};
