@@ -68,14 +68,15 @@ std::string layer_name(const Json& layer, size_t index) {
   return "layer " + std::to_string(index);
 }
 
-std::string layers_table(const Json& layers) {
+std::string layers_table(const Json& layers, const std::string& stage) {
   std::vector<std::string> keys;
   for (const auto& layer : layers)
     for (const auto& [key, value] : layer.items())
       if (std::find(keys.begin(), keys.end(), key) == keys.end()) keys.push_back(key);
-  std::string text =
-      "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Layers\"><table "
-      "class=\"sortable\"><thead><tr>";
+  std::string text = fmt::format(
+      "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Layers of {}\"><table "
+      "class=\"sortable\"><thead><tr>",
+      html(stage));
   for (const auto& key : keys) text += "<th scope=\"col\">" + html(key) + "</th>";
   text += "</tr></thead><tbody>\n";
   for (const auto& layer : layers) {
@@ -115,7 +116,7 @@ std::string layers(const StageRow& stage) {
         "class=\"columns\" role=\"img\" aria-label=\"{} of {} layers\">{}</div></figure>",
         html(key), highest, html(key), list.size(), columns);
   return columns + fmt::format("<details><summary>{} layers</summary>{}</details>", list.size(),
-                               layers_table(list));
+                               layers_table(list, stage.name));
 }
 
 std::string stage_card(const StageRow& stage) {

@@ -217,10 +217,16 @@ class Expansion {
     return node;
   }
 
+  /// What became of a stage; nothing for any other name.
+  std::vector<std::string> variants_of(const std::string& stage) const {
+    const auto found = variants_.find(stage);
+    return found == variants_.end() ? std::vector<std::string>() : found->second;
+  }
+
   void expand_evaluation() {
     const Node evaluate = root_["evaluate"];
     const auto reference = evaluate["reference"].text();
-    if (reference && variants_[*reference].size() > 1)
+    if (reference && variants_of(*reference).size() > 1)
       problems_.add("the reference '" + *reference + "' is swept: it must be one model",
                     evaluate["reference"].where(), "name the model or a stage before the sweep");
     const Node models = evaluate["models"];
@@ -228,8 +234,8 @@ class Expansion {
     std::vector<Node> names;
     const auto add = [&](const Node& item) {
       const auto name = item.text().value_or("");
-      if (!variants_.contains(name)) return names.push_back(item);
-      for (const auto& own : variants_[name]) {
+      if (variants_of(name).empty()) return names.push_back(item);
+      for (const auto& own : variants_of(name)) {
         names.push_back(item.clone());
         names.back().set_text(own);
       }
@@ -244,10 +250,10 @@ class Expansion {
   void expand_gates() {
     Node gates = root_["gates"];
     for (const auto& name : gates.keys()) {
-      if (variants_[name].empty() || variants_[name][0] == name) continue;
+      const auto own_names = variants_of(name);
+      if (own_names.empty() || own_names[0] == name) continue;
       const Node bounds = gates[name];
-      for (const auto& own : variants_[name])
-        gates.set(own, bounds.dump(), problems_, bounds.where());
+      for (const auto& own : own_names) gates.set(own, bounds.dump(), problems_, bounds.where());
       gates.remove(name);
     }
   }

