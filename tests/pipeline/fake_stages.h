@@ -107,8 +107,8 @@ inline void scale_references(const Node& node, std::vector<std::string>& data,
 }
 
 /// Perplexity 10 for every model but "bad", which gets 20.
-inline std::vector<EvaluationRow> evaluate_fake(const EvaluationRequest& request) {
-  std::vector<EvaluationRow> rows;
+inline EvaluationResult evaluate_fake(const EvaluationRequest& request) {
+  EvaluationResult result;
   for (const auto& model : request.models) {
     EXPECT_TRUE(fs::exists(model.directory / "config.json")) << model.directory;
     EvaluationRow row;
@@ -117,9 +117,9 @@ inline std::vector<EvaluationRow> evaluate_fake(const EvaluationRequest& request
     row.protocol = "gptq";
     row.value = model.name == "bad" ? 20 : 10;
     row.n = 1;
-    rows.push_back(row);
+    result.rows.push_back(row);
   }
-  return rows;
+  return result;
 }
 
 inline const Toolbox& fake_toolbox() {
