@@ -35,13 +35,24 @@ ATTAR_INLINE void add_norm_rows(const AddNorm<T>& a) {
       for (int64_t i = 0; i < a.width; ++i) h_out[i] = h[i] + get(delta[i]);
       h = h_out;
     }
-    const double squares =
-        lane_sum(a.width, [h](int64_t i) ATTAR_INLINE_LAMBDA { return h[i] * h[i]; });
-    const auto mean = static_cast<float>(squares / static_cast<double>(a.width));
-    const float rstd = 1.0f / std::sqrt(mean + a.eps);
+    float mean = 0;
+    if (a.centered) {
+      const double sum = lane_sum(a.width, [h](int64_t i) ATTAR_INLINE_LAMBDA { return h[i]; });
+      a.mean[row] = mean = static_cast<float>(sum / static_cast<double>(a.width));
+    }
+    const double squares = lane_sum(a.width, [h, mean](int64_t i) ATTAR_INLINE_LAMBDA {
+      return (h[i] - mean) * (h[i] - mean);
+    });
+    const auto variance = static_cast<float>(squares / static_cast<double>(a.width));
+    const float rstd = 1.0f / std::sqrt(variance + a.eps);
     a.rstd[row] = rstd;
     T* y = a.y + row * a.width;
-    for (int64_t i = 0; i < a.width; ++i) put(y[i], h[i] * rstd * (a.offset + a.weight[i]));
+    if (a.bias)
+      for (int64_t i = 0; i < a.width; ++i)
+        put(y[i], (h[i] - mean) * rstd * (a.offset + a.weight[i]) + a.bias[i]);
+    else
+      for (int64_t i = 0; i < a.width; ++i)
+        put(y[i], (h[i] - mean) * rstd * (a.offset + a.weight[i]));
   }
 }
 
@@ -50,22 +61,31 @@ ATTAR_INLINE void add_norm_backward_rows(const AddNormBackward<T>& a) {
   const float* weight = a.weight;
   const float offset = a.offset;
   float* dweight = a.dweight;
+  const auto width = static_cast<double>(a.width);
   for (int64_t row = 0; row < a.rows; ++row) {
     const int64_t at = row * a.width;
     const float* h = a.h_out + at;
     const T* dy = a.dy + at;
-    const float rstd = a.rstd[row];
+    const float rstd = a.rstd[row], mean = a.mean ? a.mean[row] : 0.0f;
     const double dot = lane_sum(a.width, [=](int64_t i) ATTAR_INLINE_LAMBDA {
-      return get(dy[i]) * (offset + weight[i]) * h[i];
+      return get(dy[i]) * (offset + weight[i]) * (h[i] - mean);
     });
-    const float factor =
-        static_cast<float>(dot / static_cast<double>(a.width)) * rstd * rstd * rstd;
+    const float factor = static_cast<float>(dot / width) * rstd * rstd * rstd;
+    float shift = 0;
+    if (a.mean) {
+      const double sum = lane_sum(a.width, [=](int64_t i) ATTAR_INLINE_LAMBDA {
+        return get(dy[i]) * (offset + weight[i]);
+      });
+      shift = static_cast<float>(sum / width) * rstd;
+    }
     float* dh = a.dh + at;
     for (int64_t i = 0; i < a.width; ++i) {
-      const float g = get(dy[i]);
-      dh[i] = g * (offset + weight[i]) * rstd - h[i] * factor;
-      dweight[i] += g * h[i] * rstd;
+      const float g = get(dy[i]), x = h[i] - mean;
+      dh[i] = g * (offset + weight[i]) * rstd - x * factor - shift;
+      dweight[i] += g * x * rstd;
     }
+    if (a.dbias)
+      for (int64_t i = 0; i < a.width; ++i) a.dbias[i] += get(dy[i]);
     if (a.dh_out) {
       const float* from_above = a.dh_out + at;
       for (int64_t i = 0; i < a.width; ++i) dh[i] += from_above[i];
@@ -235,6 +255,15 @@ ATTAR_VECTOR_CLONES void silu_gate_backward(const float* gate_up, const float* d
 ATTAR_VECTOR_CLONES void silu_gate_backward(const Bf16* gate_up, const Bf16* dout, Bf16* dgate_up,
                                             int64_t rows, int64_t width) {
   silu_gate_backward_rows(gate_up, dout, dgate_up, rows, width);
+}
+
+ATTAR_VECTOR_CLONES void soft_cap(float* x, int64_t count, float cap) {
+  const float scale = 2.0f / cap;
+  for (int64_t i = 0; i < count; ++i) x[i] = cap - 2.0f * cap * sigmoid(-scale * x[i]);
+}
+ATTAR_VECTOR_CLONES void soft_cap_backward(const float* x, float* dx, int64_t count, float cap) {
+  const float inverse = 1.0f / cap;
+  for (int64_t i = 0; i < count; ++i) dx[i] *= 1.0f - (x[i] * inverse) * (x[i] * inverse);
 }
 
 ATTAR_VECTOR_CLONES void accumulate(float* sum, const float* x, int64_t count) {

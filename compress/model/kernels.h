@@ -15,36 +15,39 @@ struct Bf16 {
   uint16_t bits;
 };
 
-/// h_out = h + delta; y = norm(h_out) · (offset + weight), RMSNorm (Zhang, Sennrich 2019).
-/// h, h_out, y [rows, width]; delta may be null (then h_out too); rstd [rows] is for the way back.
+/// h_out = h + delta; y = (h_out − mean) · rstd · (offset + weight) + bias. RMSNorm (Zhang,
+/// Sennrich 2019) has mean 0; `centered`: LayerNorm (Ba, Kiros, Hinton 2016). h, h_out, y [rows,
+/// width]; delta may be null (then h_out too), bias too. mean (null unless centered) and rstd
+/// [rows] are for the way back.
 template <class T>
 struct AddNorm {
   int64_t rows, width;
   const float* h;
   const T* delta;
-  const float* weight;
+  const float *weight, *bias;
   float offset, eps;
+  bool centered;
   float* h_out;
   T* y;
-  float* rstd;
+  float *mean, *rstd;
 };
 void add_norm(const AddNorm<float>& a);
 void add_norm(const AddNorm<Bf16>& a);
 
-/// dh = dh_out + ∂y/∂h_outᵀ dy, also rounded to ddelta; dweight [width] grows by Σ over these rows.
-/// dh_out and ddelta may be null.
+/// dh = dh_out + ∂y/∂h_outᵀ dy, also rounded to ddelta; dweight and dbias [width] grow by Σ over
+/// these rows. mean (RMSNorm), dh_out, ddelta and dbias may be null.
 template <class T>
 struct AddNormBackward {
   int64_t rows, width;
   const float* h_out;
-  const float* rstd;
+  const float *mean, *rstd;
   const float* weight;
   float offset;
   const T* dy;
   const float* dh_out;
   float* dh;
   T* ddelta;
-  float* dweight;
+  float *dweight, *dbias;
 };
 void add_norm_backward(const AddNormBackward<float>& a);
 void add_norm_backward(const AddNormBackward<Bf16>& a);
@@ -81,6 +84,10 @@ void silu_gate_backward(const float* gate_up, const float* dout, float* dgate_up
                         int64_t width);
 void silu_gate_backward(const Bf16* gate_up, const Bf16* dout, Bf16* dgate_up, int64_t rows,
                         int64_t width);
+
+/// x = cap · tanh(x / cap), and dx = dx · (1 − (x / cap)²) for such x.
+void soft_cap(float* x, int64_t count, float cap);
+void soft_cap_backward(const float* x, float* dx, int64_t count, float cap);
 
 /// to = from, widened or rounded to nearest even.
 void widen(const float* from, float* to, int64_t count);

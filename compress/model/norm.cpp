@@ -1,5 +1,6 @@
 // Embedding and normalization: what reads and writes the residual stream.
-#include "compress/base/error.h"
+#include <algorithm>
+
 #include "compress/model/ops.h"
 #include "compress/model/typed.h"
 
@@ -45,26 +46,28 @@ struct EmbedFunction : torch::autograd::Function<EmbedFunction> {
 
 struct AddNormFunction : torch::autograd::Function<AddNormFunction> {
   static variable_list forward(AutogradContext* ctx, const at::Tensor& h,
-                               const OptionalTensor& optional_delta, const at::Tensor& weight,
-                               const OptionalTensor& gradient, double offset, double eps,
+                               const OptionalTensor& optional_delta, const Norm* norm,
                                at::ScalarType dtype) {
     const at::Tensor delta = tensor(optional_delta);
     const int64_t rows = h.size(0), width = h.size(1);
+    const bool centered = norm->spec.kind == NormKind::layer;
     const at::Tensor h_out = delta.defined() ? at::empty_like(h) : h;
     const at::Tensor y = at::empty({rows, width}, dtype), rstd = at::empty({rows}, at::kFloat);
+    const at::Tensor mean = centered ? at::empty({rows}, at::kFloat) : at::Tensor();
     with_type(dtype, [&]<class T>(T) {
       at::parallel_for(0, rows, kRowsPerTask, [&](int64_t begin, int64_t end) {
         const int64_t at = begin * width;
-        kernel::add_norm(kernel::AddNorm<T>{end - begin, width, data<float>(h) + at,
-                                            delta.defined() ? data<T>(delta) + at : nullptr,
-                                            data<float>(weight), static_cast<float>(offset),
-                                            static_cast<float>(eps), data<float>(h_out) + at,
-                                            data<T>(y) + at, data<float>(rstd) + begin});
+        kernel::add_norm(kernel::AddNorm<T>{
+            end - begin, width, data<float>(h) + at,
+            delta.defined() ? data<T>(delta) + at : nullptr, data<float>(norm->weight.value),
+            data<float>(norm->bias.value), norm->spec.weight_offset, norm->spec.eps, centered,
+            data<float>(h_out) + at, data<T>(y) + at,
+            centered ? data<float>(mean) + begin : nullptr, data<float>(rstd) + begin});
       });
     });
-    ctx->save_for_backward({h_out, rstd, weight, tensor(gradient)});
+    ctx->save_for_backward({h_out, mean, rstd});
     ctx->set_materialize_grads(false);
-    ctx->saved_data["offset"] = offset;
+    ctx->saved_data["norm"] = reinterpret_cast<int64_t>(norm);
     ctx->saved_data["has_delta"] = delta.defined();
     ctx->saved_data["dtype"] = dtype;
     if (!delta.defined()) return {h.view_as(h), y};
@@ -73,9 +76,9 @@ struct AddNormFunction : torch::autograd::Function<AddNormFunction> {
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
     const variable_list saved = ctx->get_saved_variables();
-    const at::Tensor &h_out = saved[0], &rstd = saved[1], &weight = saved[2], &gradient = saved[3];
+    const at::Tensor &h_out = saved[0], &mean = saved[1], &rstd = saved[2];
+    const auto* norm = reinterpret_cast<const Norm*>(ctx->saved_data["norm"].toInt());
     const int64_t rows = h_out.size(0), width = h_out.size(1);
-    const auto offset = static_cast<float>(ctx->saved_data["offset"].toDouble());
     const auto dtype = ctx->saved_data["dtype"].toScalarType();
     const at::Tensor from_above = grads[0].defined() ? grads[0].contiguous() : at::Tensor();
     const at::Tensor dy =
@@ -84,24 +87,35 @@ struct AddNormFunction : torch::autograd::Function<AddNormFunction> {
     const at::Tensor ddelta =
         ctx->saved_data["has_delta"].toBool() ? at::empty({rows, width}, dtype) : at::Tensor();
     const int64_t tasks = (rows + kRowsPerTask - 1) / kRowsPerTask;
-    const at::Tensor partial = at::zeros({tasks, width}, at::kFloat);
+    const bool biased = norm->bias.gradient.defined();
+    const at::Tensor dweight = at::zeros({tasks, width}, at::kFloat);
+    const at::Tensor dbias = biased ? at::zeros_like(dweight) : at::Tensor();
     with_type(dtype, [&]<class T>(T) {
       at::parallel_for(0, tasks, 1, [&](int64_t first, int64_t last) {
         for (int64_t task = first; task < last; ++task) {
           const int64_t begin = task * kRowsPerTask, at = begin * width;
           kernel::add_norm_backward(kernel::AddNormBackward<T>{
               std::min(rows - begin, kRowsPerTask), width, data<float>(h_out) + at,
-              data<float>(rstd) + begin, data<float>(weight), offset, data<T>(dy) + at,
+              mean.defined() ? data<float>(mean) + begin : nullptr, data<float>(rstd) + begin,
+              data<float>(norm->weight.value), norm->spec.weight_offset, data<T>(dy) + at,
               from_above.defined() ? data<float>(from_above) + at : nullptr, data<float>(dh) + at,
               ddelta.defined() ? data<T>(ddelta) + at : nullptr,
-              data<float>(partial) + task * width});
+              data<float>(dweight) + task * width,
+              biased ? data<float>(dbias) + task * width : nullptr});
         }
       });
     });
-    if (gradient.defined())
-      for (int64_t task = 0; task < tasks; ++task)
-        kernel::accumulate(data<float>(gradient), data<float>(partial) + task * width, width);
-    return {dh, ddelta, {}, {}, {}, {}, {}};
+    add_in_order(norm->weight.gradient, dweight);
+    add_in_order(norm->bias.gradient, dbias);
+    return {dh, ddelta, {}, {}};
+  }
+
+  /// gradient [width] += Σ over the tasks of partial [tasks, width]
+  static void add_in_order(const at::Tensor& gradient, const at::Tensor& partial) {
+    if (!gradient.defined()) return;
+    const int64_t width = partial.size(1);
+    for (int64_t task = 0; task < partial.size(0); ++task)
+      kernel::accumulate(data<float>(gradient), data<float>(partial) + task * width, width);
   }
 };
 
@@ -113,15 +127,15 @@ at::Tensor embed(const at::Tensor& ids, const Parameter& table, double scale,
 }
 
 std::pair<at::Tensor, at::Tensor> add_norm(const at::Tensor& h, const at::Tensor& delta,
-                                           const NormSpec& norm, const Parameter& weight,
-                                           at::ScalarType dtype) {
-  if (norm.kind != NormKind::rms || !norm.bias.empty())
-    throw bad_input("the trainable model knows RMSNorm only", norm.weight,
-                    "this architecture can be run and compressed, but not trained");
-  auto both = AddNormFunction::apply(h, optional(delta), weight.value, optional(weight.gradient),
-                                     static_cast<double>(norm.weight_offset),
-                                     static_cast<double>(norm.eps), dtype);
+                                           const Norm& norm, at::ScalarType dtype) {
+  auto both = AddNormFunction::apply(h, optional(delta), &norm, dtype);
   return {both[0], both[1]};
+}
+
+at::Tensor norm_rows(const at::Tensor& x, const Norm& norm, int64_t width) {
+  if (!norm) return x;
+  const at::Tensor rows = x.reshape({-1, width}).to(at::kFloat).contiguous();
+  return add_norm(rows, {}, norm, x.scalar_type()).second.view(x.sizes());
 }
 
 }  // namespace attar::ops

@@ -22,12 +22,23 @@ struct Parameter {
 at::Tensor embed(const at::Tensor& ids, const Parameter& table, double scale,
                  const at::Tensor& anchor);
 
-/// {h + delta, norm(h + delta)}: float32 and `dtype`, both [rows, width]. delta may be undefined.
-std::pair<at::Tensor, at::Tensor> add_norm(const at::Tensor& h, const at::Tensor& delta,
-                                           const NormSpec& norm, const Parameter& weight,
-                                           at::ScalarType dtype);
+/// A norm with its parameters; it must outlive the graphs it is used in. False where the spec has
+/// none.
+struct Norm {
+  NormSpec spec;
+  Parameter weight, bias;
+  explicit operator bool() const { return spec.kind != NormKind::none; }
+};
 
-/// cos and sin, float32 [positions, dims/2].
+/// {h + delta, norm(h + delta)}: float32 and `dtype`, both [rows, width]. delta, in `dtype`, may be
+/// undefined.
+std::pair<at::Tensor, at::Tensor> add_norm(const at::Tensor& h, const at::Tensor& delta,
+                                           const Norm& norm, at::ScalarType dtype);
+/// x with each `width` consecutive elements normed by themselves, in x's type; x itself without a
+/// norm.
+at::Tensor norm_rows(const at::Tensor& x, const Norm& norm, int64_t width);
+
+/// cos and sin of a sequence of `positions`, float32 [positions, dims/2].
 struct RopeTensors {
   at::Tensor cos, sin;
 };
@@ -41,12 +52,31 @@ struct Heads {
 Heads split_heads(const at::Tensor& qkv, const AttentionSpec& spec, const RopeTensors* rope,
                   int64_t sequences);
 
-/// Causal attention, within spec.window if that is set -> [B·T, heads · head_dim].
-at::Tensor attention(const Heads& heads, const AttentionSpec& spec);
+/// Attention -> [B·T, heads · head_dim]. `lengths` int64 [B], undefined for causal attention: the
+/// positions of each sequence before its padding, ≥ 1, which alone are seen. `spec` must outlive
+/// the graph.
+at::Tensor attention(const Heads& heads, const AttentionSpec& spec, const at::Tensor& lengths);
 
 /// [rows, 2 · width] (gate, up) -> act(gate) · up [rows, width].
 at::Tensor gated(const at::Tensor& gate_up, Activation activation);
 /// act(x)
 at::Tensor activate(const at::Tensor& x, Activation activation);
+
+/// x [n, width] -> x[from[i]] [m, width], where every row of x is taken equally often: row r is
+/// what rows to[r] [n, m/n] of the result hold.
+at::Tensor take_rows(const at::Tensor& x, const at::Tensor& from, const at::Tensor& to);
+
+/// What a Gated DeltaNet computes from its projections, except for the output's norm and gate, all
+/// float32: x [B·T, 2 · key_heads · key_dim + value_heads · value_dim] (q, k, v) and the linear
+/// layers' b, a [B·T, value_heads] -> [B·T, value_heads · value_dim].
+struct DeltaNetParameters {
+  Parameter conv, a_log, dt_bias;
+};
+/// silu of the causal depthwise convolution over each sequence.
+at::Tensor short_convolution(const at::Tensor& x, const Parameter& conv, int64_t sequences);
+/// The recurrence. `spec` and `parameters` must outlive the graph.
+at::Tensor delta_rule(const at::Tensor& qkv, const at::Tensor& b, const at::Tensor& a,
+                      const DeltaNetSpec& spec, const DeltaNetParameters& parameters,
+                      int64_t sequences);
 
 }  // namespace attar::ops

@@ -1,4 +1,5 @@
-// A causal language model that can be trained, built from an architecture's description alone.
+// A model that can be trained, a causal language model or an encoder, built from an architecture's
+// description alone.
 //
 // Weights are float32 masters under their published names; the matrix products run in float32 or,
 // rounded from the masters at each refresh(), in bfloat16. Norms, softmax, rotary embedding, the
@@ -8,11 +9,13 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "compress/architecture/model_spec.h"
 #include "compress/architecture/storage.h"
 #include "compress/formats/weights.h"
+#include "compress/model/layers.h"
 #include "compress/model/linear_group.h"
 #include "compress/model/ops.h"
 #include "compress/model/parameters.h"
@@ -22,8 +25,18 @@ namespace attar {
 enum class Precision { fp32, bf16 };
 
 /// How the linear layers of the blocks are held: as float32 masters with gradients, or frozen, in
-/// the precision of the products or in NF4.
+/// the precision of the products or in NF4 (the few weights that route and gate: in the precision
+/// of the products even then).
 enum class Weights { trained, frozen, nf4 };
+
+/// What a forward pass reads.
+struct ModelInput {
+  at::Tensor ids;          // int64 [B, T]
+  at::Tensor token_types;  // int64 [B, T]; undefined: all 0
+  at::Tensor lengths;  // int64 [B], of encoders: positions before the padding; undefined: T each
+  ModelInput(at::Tensor ids_in, at::Tensor types = {}, at::Tensor lengths_in = {})
+      : ids(std::move(ids_in)), token_types(std::move(types)), lengths(std::move(lengths_in)) {}
+};
 
 /// An adapter to be attached to one linear.
 struct AdapterPlan {
@@ -59,12 +72,17 @@ class TrainableModel {
   /// To be called after any change of parameters, before the next forward.
   void refresh();
 
-  /// ids int64 [B, T] -> the final norm's output [B·T, hidden] in the type of the products. Builds
-  /// a graph where gradients are enabled. `seed` is for dropout; 0 = none.
-  at::Tensor hidden(const at::Tensor& ids, uint64_t seed = 0);
-  /// Without a graph: float32 [B, T, vocab].
-  at::Tensor logits(const at::Tensor& ids);
-  LinearGroup& head() { return *head_; }
+  /// The final norm's output [B·T, hidden] in the type of the products. Builds a graph where
+  /// gradients are enabled. `seed` is for dropout; 0 = none. Throws bad_input where there are more
+  /// positions than learned ones.
+  at::Tensor hidden(const ModelInput& input, uint64_t seed = 0);
+  /// Of encoders: the classifier's logits float32 [B, labels], or the pooled vectors float32 [B,
+  /// hidden] (not normalized). Graph and `seed` as hidden().
+  at::Tensor pooled(const ModelInput& input, uint64_t seed = 0);
+  /// Without a graph: float32 [B, T, vocab] of a causal model, pooled() of an encoder.
+  at::Tensor logits(const ModelInput& input);
+  /// Of a causal model; its logits are before ModelSpec::logit_softcap.
+  LinearGroup& head() const { return *head_; }
 
   const ModelSpec& spec() const { return spec_; }
   at::ScalarType dtype() const { return dtype_; }
@@ -76,26 +94,22 @@ class TrainableModel {
   void save(StoredWriter& writer) const;
 
  private:
-  struct BlockParts;
-  ops::Parameter parameter(const std::string& name) const;
-  at::Tensor attention(const BlockParts& parts, const AttentionSpec& spec, const at::Tensor& y,
-                       int64_t sequences, uint64_t seed);
-  at::Tensor mlp(const BlockParts& parts, const MlpSpec& spec, const at::Tensor& y, uint64_t seed);
+  at::Tensor embedded(const ModelInput& input) const;
   void extend_ropes(int64_t positions);
-  std::vector<LinearGroup*> groups() const;
+  std::vector<const Projection*> projections() const;
 
   const ModelSpec spec_;
   at::ScalarType dtype_;
   Weights weights_;
   ParameterStore parameters_, adapters_;
-  std::vector<std::unique_ptr<BlockParts>> blocks_;
-  std::unique_ptr<LinearGroup> head_;
+  ops::Parameter embedding_, positions_, token_types_;
+  ops::Norm embedding_norm_, final_norm_;
+  std::vector<BlockLayer> blocks_;
+  std::unique_ptr<LinearGroup> head_, pooler_, classifier_;
   std::vector<ops::RopeTensors> ropes_;
+  int64_t rope_positions_ = 0;
   at::Tensor anchor_;
   double dropout_ = 0;
-
- public:
-  ~TrainableModel();
 };
 
 }  // namespace attar

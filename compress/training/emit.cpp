@@ -23,10 +23,10 @@ void round_weights(ParameterStore& store, DType dtype) {
 
 ReadBack emit(TrainableModel& model, nlohmann::ordered_json config, DType dtype,
               const std::filesystem::path& directory, const std::filesystem::path& side_files_from,
-              const at::Tensor& ids) {
+              const ModelInput& input) {
   round_weights(model.parameters(), dtype);
   model.refresh();
-  const at::Tensor expected = model.logits(ids);
+  const at::Tensor expected = model.logits(input);
   fs::create_directories(directory);
   config.erase("quantization_config");  // what is written is dense
   StoredWriter writer(model.spec(), directory, std::move(config), model.plan(dtype),
@@ -39,10 +39,10 @@ ReadBack emit(TrainableModel& model, nlohmann::ordered_json config, DType dtype,
                        model.dtype() == at::kFloat ? Precision::fp32 : Precision::bf16,
                        Weights::frozen);
   again.load(*written.weights);
-  const auto difference = (again.logits(ids) - expected).abs().max().item<double>();
+  const auto difference = (again.logits(input) - expected).abs().max().item<double>();
   return {difference == 0.0,
-          fmt::format("logits of {} ids after reading the model back: largest difference {:g}",
-                      ids.numel(), difference)};
+          fmt::format("outputs for {} ids after reading the model back: largest difference {:g}",
+                      input.ids.numel(), difference)};
 }
 
 at::Tensor probe_ids(const std::vector<int32_t>& ids, int64_t window, int64_t count) {

@@ -17,11 +17,11 @@ struct ReadBack {
 };
 
 /// Rounds the model's weights to `dtype`, writes `directory` (created; side files from
-/// `side_files_from` unless that is empty), reads it again and compares the logits of `ids` [B, T]:
+/// `side_files_from` unless that is empty), reads it again and compares the outputs for `input`:
 /// equal to the bit, or not passed.
 ReadBack emit(TrainableModel& model, nlohmann::ordered_json config, DType dtype,
               const std::filesystem::path& directory, const std::filesystem::path& side_files_from,
-              const at::Tensor& ids);
+              const ModelInput& input);
 
 /// The first `count` windows' inputs [count, T], for such a comparison.
 at::Tensor probe_ids(const std::vector<int32_t>& ids, int64_t window, int64_t count);

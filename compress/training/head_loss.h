@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include "compress/model/linear_group.h"
+#include "compress/model/trainable_model.h"
 #include "compress/training/row_loss.h"
 
 namespace attar {
@@ -14,11 +14,11 @@ struct HeadLoss {
   at::Tensor gradient;        // of the hidden states, in their type; undefined unless asked for
 };
 
-/// hidden [rows, width] (no graph), labels [rows]. With `gradient`, scale · ∂(Σ loss)/∂ is added to
-/// the head's weights (unless frozen) and returned for `hidden`. `teacher` and `teacher_hidden`
-/// [rows, width'] may be null and undefined.
-HeadLoss head_loss(const LinearGroup& head, const at::Tensor& hidden, const LinearGroup* teacher,
-                   const at::Tensor& teacher_hidden, const at::Tensor& labels, const RowLoss& loss,
-                   double scale, bool gradient);
+/// hidden [rows, width] of a causal model (no graph), labels [rows]. With `gradient`, scale · ∂(Σ
+/// loss)/∂ is added to the head's weights (unless frozen) and returned for `hidden`. `teacher` and
+/// `teacher_hidden` [rows, width'] may be null and undefined.
+HeadLoss head_loss(const TrainableModel& model, const at::Tensor& hidden,
+                   const TrainableModel* teacher, const at::Tensor& teacher_hidden,
+                   const at::Tensor& labels, const RowLoss& loss, double scale, bool gradient);
 
 }  // namespace attar

@@ -205,9 +205,8 @@ class Loop {
       teacher_hidden = run_.teacher->hidden(batch.ids);
     }
     const at::Tensor hidden = run_.model.hidden(batch.ids, dropout_seed);
-    const HeadLoss loss =
-        head_loss(run_.model.head(), hidden, run_.teacher ? &run_.teacher->head() : nullptr,
-                  teacher_hidden, batch.labels, run_.loss, scale, true);
+    const HeadLoss loss = head_loss(run_.model, hidden, run_.teacher, teacher_hidden, batch.labels,
+                                    run_.loss, scale, true);
     hidden.backward(loss.gradient);
     return loss.parts;
   }
@@ -299,8 +298,8 @@ double held_out_loss(TrainableModel& model, const TokenWindows& windows, int64_t
     check_interrupted();
     const int64_t count = std::min(batch, windows.count() - begin);
     const Batch part = make_batch(windows, count, [&](int64_t i) { return begin + i; });
-    sum += head_loss(model.head(), model.hidden(part.ids), nullptr, {}, part.labels, loss, 1, false)
-               .parts[0];
+    sum +=
+        head_loss(model, model.hidden(part.ids), nullptr, {}, part.labels, loss, 1, false).parts[0];
   }
   return sum / static_cast<double>(windows.count() * (windows.window - 1));
 }

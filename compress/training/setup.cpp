@@ -35,6 +35,10 @@ TrainingData load_training_data(const Recipe& recipe, const TrainingOptions& opt
     throw bad_input(fmt::format("a window of {} is longer than the model's {} positions", window,
                                 spec.max_positions),
                     "window", "shorten it");
+  if (spec.task != Task::causal_lm)
+    throw bad_input("stages that train know causal language models only",
+                    "architecture " + spec.architecture,
+                    "encoders can be run, pruned, quantized and evaluated");
   const DataSpec& data = find_data(recipe, options.data);
   TrainingData loaded;
   loaded.train = training_windows(data, tokenizer, window, spec.vocab);
