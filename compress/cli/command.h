@@ -43,6 +43,7 @@ const Toolbox& toolbox();
 
 // One function per file cli/<name>.cpp.
 Command run_command();
+Command smoke_command();
 Command validate_command();
 Command plan_command();
 Command eval_command();

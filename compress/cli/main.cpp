@@ -19,12 +19,12 @@
 namespace attar::cli {
 
 std::span<const Command> commands() {
-  static const std::array rows = {run_command(),      validate_command(), plan_command(),
-                                  eval_command(),     compare_command(),  generate_command(),
-                                  classify_command(), embed_command(),    tokenize_command(),
-                                  logits_command(),   inspect_command(),  export_command(),
-                                  verify_command(),   bench_command(),    list_command(),
-                                  schema_command(),   doctor_command(),   pull_command()};
+  static const std::array rows = {
+      run_command(),    validate_command(), plan_command(),     smoke_command(),
+      eval_command(),   compare_command(),  generate_command(), classify_command(),
+      embed_command(),  tokenize_command(), logits_command(),   inspect_command(),
+      export_command(), verify_command(),   bench_command(),    list_command(),
+      schema_command(), doctor_command(),   pull_command()};
   return rows;
 }
 

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "compress/architecture/model.h"
+#include "compress/architecture/examples.h"
 #include "tests/architecture/golden_models.h"
 
 namespace attar {
@@ -82,6 +83,8 @@ TEST(Families, HaveRowsOfTheirOwn) {
     for (const auto architecture : family.architectures)
       EXPECT_TRUE(architectures.insert(architecture).second) << architecture;
     EXPECT_FALSE(family.summary.empty());
+    const auto example = example_config(family.name);
+    EXPECT_EQ(read_model_spec(example, "example").family, family.name);
   }
 }
 

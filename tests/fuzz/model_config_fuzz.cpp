@@ -1,6 +1,7 @@
 // Any bytes as config.json: refused with bad_input, or a spec that holds together and survives
 // being written.
 #include "compress/architecture/family.h"
+#include "compress/architecture/shrink.h"
 #include "compress/base/error.h"
 #include "compress/formats/json.h"
 
@@ -9,9 +10,12 @@ namespace {
 void check(const attar::ModelSpec& spec) {
   if (spec.parameters() <= 0) std::abort();
   for (const attar::RopeSpec& rope : spec.ropes) (void)rope.frequencies();
-  for (const attar::BlockSpec& block : spec.blocks)
-    if (block.attention.heads % block.attention.kv_heads != 0 || block.linears().size() != 7)
+  for (const attar::BlockSpec& block : spec.blocks) {
+    const attar::AttentionSpec& attention = block.attention;
+    if (!block.delta_net && (attention.kv_heads < 1 || attention.heads % attention.kv_heads != 0))
       std::abort();
+    if (block.linears().empty() || block.mlps().empty()) std::abort();
+  }
   (void)attar::dependency_groups(spec);
 }
 
@@ -25,6 +29,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     check(spec);
     attar::write_model_spec(spec, json);
     if (attar::read_model_spec(json, "config.json").parameters() != spec.parameters()) std::abort();
+    attar::read_model_spec(attar::shrunken_config(json, "config.json"), "shrunken");
   } catch (const attar::Error& error) {
     if (error.code() != attar::ExitCode::bad_input) std::abort();
   }
