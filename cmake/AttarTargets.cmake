@@ -12,27 +12,57 @@ if(ATTAR_SANITIZE)
   target_link_options(attar_flags INTERFACE -fsanitize=${ATTAR_SANITIZE})
 endif()
 
-# attar_library(NAME [SOURCES file...] [DEPS target...]): a static library attar_NAME from this folder's
-# *.cpp files (or the SOURCES given).
+# The headers that most files read, compiled once for libraries and once for test programs (which are compiled
+# otherwise, -fPIE): they take a quarter of a file's time. Every file still includes what it uses.
+function(attar_precompile)
+  set(headers <algorithm> <filesystem> <fmt/format.h> <fmt/ranges.h> <functional> <map> <memory> <nlohmann/json.hpp>
+              <optional> <set> <span> <string> <string_view> <variant> <vector>)
+  set(empty ${PROJECT_BINARY_DIR}/precompiled.cpp)
+  file(CONFIGURE OUTPUT ${empty} CONTENT "")
+  add_library(attar_precompiled STATIC ${empty})
+  target_link_libraries(attar_precompiled PRIVATE attar_flags fmt::fmt nlohmann_json::nlohmann_json Threads::Threads)
+  target_precompile_headers(attar_precompiled PRIVATE ${headers})
+  if(ATTAR_TESTS)
+    add_executable(attar_precompiled_tests EXCLUDE_FROM_ALL ${empty})
+    target_link_libraries(attar_precompiled_tests PRIVATE attar_flags fmt::fmt nlohmann_json::nlohmann_json Threads::Threads
+                                                          GTest::gtest)
+    target_precompile_headers(attar_precompiled_tests PRIVATE ${headers} <gtest/gtest.h>)
+  endif()
+endfunction()
+
+function(attar_reuse_precompiled target chosen usual)
+  if(NOT chosen)
+    set(chosen ${usual})
+  endif()
+  if(NOT chosen STREQUAL NONE)
+    target_precompile_headers(${target} REUSE_FROM ${chosen})
+  endif()
+endfunction()
+
+# attar_library(NAME [PRECOMPILED target] [SOURCES file...] [DEPS target...]): a static library attar_NAME from this
+# folder's *.cpp files (or the SOURCES given), with the common precompiled header, another target's, or NONE.
 function(attar_library name)
-  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "" "PRECOMPILED" "SOURCES;DEPS" ${ARGN})
   if(NOT ARG_SOURCES)
     file(GLOB ARG_SOURCES CONFIGURE_DEPENDS *.cpp)
   endif()
   if(ARG_SOURCES)
     add_library(attar_${name} STATIC ${ARG_SOURCES})
     target_link_libraries(attar_${name} PUBLIC attar_flags ${ARG_DEPS})
+    attar_reuse_precompiled(attar_${name} "${ARG_PRECOMPILED}" attar_precompiled)
   else()
     add_library(attar_${name} INTERFACE)
     target_link_libraries(attar_${name} INTERFACE attar_flags ${ARG_DEPS})
   endif()
 endfunction()
 
-# attar_test(NAME SOURCES file... [DEPS target...] [TIMEOUT seconds]): one GoogleTest program, one CTest entry.
+# attar_test(NAME [PRECOMPILED target] SOURCES file... [DEPS target...] [TIMEOUT seconds]): one GoogleTest program,
+# one CTest entry.
 function(attar_test name)
-  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "" "TIMEOUT;PRECOMPILED" "SOURCES;DEPS" ${ARGN})
   add_executable(test_${name} ${ARG_SOURCES})
   target_link_libraries(test_${name} PRIVATE attar_flags attar_testing ${ARG_DEPS} GTest::gtest_main)
+  attar_reuse_precompiled(test_${name} "${ARG_PRECOMPILED}" attar_precompiled_tests)
   add_test(NAME ${name} COMMAND test_${name})
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 120)
