@@ -92,8 +92,8 @@ std::vector<TensorPlan> plan_tensors(const ModelSpec& spec, const QuantPlan& pla
 
 void write_quantized(const Model& model, const std::vector<TensorPlan>& tensors,
                      const std::vector<QuantModule>& modules, const QuantizeCheckpoint& checkpoint,
-                     const std::filesystem::path& directory) {
-  StoredWriter writer(model.spec, directory, model.config, tensors, model.path);
+                     const QuantFormat& format, const std::filesystem::path& directory) {
+  StoredWriter writer(model.spec, directory, model.config, tensors, model.path, format);
   const OverlayWeights source = with_rescaled(*model.weights, checkpoint, modules);
   for (const TensorPlan& plan : tensors) {
     if (plan.layout) continue;

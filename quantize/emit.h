@@ -6,6 +6,7 @@
 
 #include "compress/architecture/model.h"
 #include "compress/formats/model_writer.h"
+#include "compress/formats/quant_format.h"
 #include "compress/pipeline/stage.h"
 #include "quantize/checkpoint.h"
 #include "quantize/modules.h"
@@ -22,7 +23,7 @@ std::vector<TensorPlan> plan_tensors(const ModelSpec& spec, const QuantPlan& pla
 /// `model`. Throws failure when a value does not fit the float type asked for.
 void write_quantized(const Model& model, const std::vector<TensorPlan>& tensors,
                      const std::vector<QuantModule>& modules, const QuantizeCheckpoint& checkpoint,
-                     const std::filesystem::path& directory);
+                     const QuantFormat& format, const std::filesystem::path& directory);
 
 /// Re-reads `directory` with its format's reader: dequantized values must equal those of the
 /// checkpoint's codes, dense tensors the source's.

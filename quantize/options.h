@@ -132,7 +132,8 @@ struct QuantizeOptions {
       "fail when KL to the input model exceeds this on calibration windows (nats)", above(0));
     v("checkpoint_seconds", checkpoint_seconds,
       "time between saves of the activations; finished blocks are saved always", at_least(0));
-    v("format", format, "layout of the emitted files", one_of("compressed-tensors"));
+    v("format", format, "layout of the emitted files: that of llm-compressor, GPTQ or AWQ (GEMM)",
+      one_of("compressed-tensors", "gptq", "awq"));
   }
 };
 

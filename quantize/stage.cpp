@@ -67,7 +67,8 @@ class QuantizeRun {
       : context_(context),
         options_(with_preset(context.options<QuantizeOptions>())),
         model_(open_model(context.input)),
-        spec_(model_.spec) {
+        spec_(model_.spec),
+        format_(find_quant_format(options_.format, context.spec.where + ".format")) {
     for (const WeightInfo& info : model_.weights->list())
       if (info.format.starts_with("int"))
         throw bad_input("the model is quantized already",
@@ -75,6 +76,7 @@ class QuantizeRun {
                         "quantize the float model it came from");
     plan_ = plan_modules(spec_, options_, scale_dtype(), context.spec.where);
     if (options_.budget) check_budget(spec_, plan_, options_, context.spec.where);
+    check_format();
     if (!options_.data.empty()) windows_ = calibration_windows(context, options_.data, spec_);
   }
 
@@ -87,7 +89,7 @@ class QuantizeRun {
     });
     const fs::path directory = context_.output / "model";
     fs::create_directories(directory);
-    write_quantized(model_, tensors, plan_.modules, checkpoint, directory);
+    write_quantized(model_, tensors, plan_.modules, checkpoint, format_, directory);
     report(checkpoint);
     auto& checks = context_.report.checks;
     checks.push_back(check_emitted(model_, tensors, plan_.modules, checkpoint, directory));
@@ -108,7 +110,24 @@ class QuantizeRun {
         .dtype;
   }
 
+  /// What the files' layout cannot hold is told before anything is computed.
+  void check_format() const {
+    const std::string where = context_.spec.where + ".format";
+    if (format_.scale_dtype && scale_dtype() != *format_.scale_dtype)
+      throw bad_input(fmt::format("{} stores scales as {}", format_.name,
+                                  torch_dtype_name(*format_.scale_dtype)),
+                      where, "leave scale_dtype out");
+    for (const QuantModule& module : plan_.modules) {
+      const std::string objection =
+          format_.objection(module.linear.out, module.linear.in, module.layout);
+      if (!objection.empty())
+        throw bad_input(fmt::format("{} cannot hold {}: {}", format_.name, module.name, objection),
+                        where, "choose another format, group_size or scheme, or ignore the layer");
+    }
+  }
+
   DType scale_dtype() const {
+    if (format_.scale_dtype && options_.scale_dtype == "auto") return *format_.scale_dtype;
     if (options_.scale_dtype != "auto") return *dtype_from_torch_name(options_.scale_dtype);
     return own_dtype() == DType::bf16 ? DType::bf16 : DType::f16;
   }
@@ -302,6 +321,7 @@ class QuantizeRun {
   QuantizeOptions options_;
   const Model model_;
   const ModelSpec& spec_;
+  const QuantFormat& format_;
   QuantPlan plan_;
   TokenWindows windows_;
   std::unique_ptr<CalibrationWalk> walk_;
