@@ -62,7 +62,8 @@ TEST_F(Encoders, LogitsAndVectorsEqualTheReference) {
                                golden(fixture) / "golden.safetensors", "--output", out});
     ASSERT_EQ(result.exit_code, 0) << result.err;
     const auto written = Safetensors::open(out);
-    const auto want = Safetensors::open(golden(fixture) / "golden.safetensors").at(expected);
+    const auto reference = Safetensors::open(golden(fixture) / "golden.safetensors");
+    const auto& want = reference.at(expected);
     EXPECT_EQ(written.at(tensor).shape, want.shape);
     const auto a = written.at(tensor).floats(), b = want.floats();
     float worst = 0;

@@ -106,7 +106,9 @@ INSTANTIATE_TEST_SUITE_P(All, WordMatchers,
 
 TEST(FindWordMatcher, KnowsOnlyWhatItEquals) {
   EXPECT_EQ(find_word_matcher("\\s+"), nullptr);
-  EXPECT_EQ(find_word_matcher(std::string(patterns::kGpt2) + "|x"), nullptr);
+  std::string longer(patterns::kGpt2);
+  longer += "|x";
+  EXPECT_EQ(find_word_matcher(longer), nullptr);
   EXPECT_EQ(find_word_matcher(patterns::kGpt4o), nullptr);
 }
 
