@@ -18,6 +18,9 @@ struct Lack {
 };
 
 Lack lack_for(const Metric& metric, const std::string& name, const EvaluationRequest& request) {
+  if (over_texts(metric.needs))
+    return {"the metric '" + name + "' is for classifiers and embedders", "metrics",
+            "these models write text"};
   if (metric.relative && !request.reference)
     return {"the metric '" + name + "' needs a reference model", "metrics",
             "name one with --reference, or with reference: in a recipe"};
@@ -40,7 +43,12 @@ Error unknown(const std::string& name) {
 }  // namespace
 
 bool over_ids(Needs needs) {
-  return needs != Needs::files && needs != Needs::measurement;
+  return needs != Needs::files && needs != Needs::measurement && !over_texts(needs);
+}
+
+bool over_texts(Needs needs) {
+  return needs == Needs::labels || needs == Needs::classes || needs == Needs::neighbours ||
+         needs == Needs::similarity || needs == Needs::vectors;
 }
 
 bool Choice::needs(Needs material) const {

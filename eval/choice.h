@@ -28,5 +28,7 @@ Choice choose(const EvaluationRequest& request);
 
 /// Whether the material comes from running models over ids.
 bool over_ids(Needs needs);
+/// Whether it comes from running encoders over texts (see encoders.h).
+bool over_texts(Needs needs);
 
 }  // namespace attar::eval

@@ -12,6 +12,7 @@
 #include "compress/base/progress.h"
 #include "compress/pipeline/cache.h"
 #include "compress/runtime/end_ids.h"
+#include "eval/encoders.h"
 #include "eval/material.h"
 #include "eval/row_cache.h"
 
@@ -390,6 +391,7 @@ class Evaluation {
 }  // namespace
 
 EvaluationResult evaluate(const EvaluationRequest& request) {
+  if (about_encoders(request)) return evaluate_encoders(request);
   return Evaluation(request).run();
 }
 

@@ -177,6 +177,11 @@ Json Material::identity(const Metric& metric, size_t task) const {
     case Needs::prompts:
       return prompts;
     case Needs::files:
+    case Needs::labels:
+    case Needs::classes:
+    case Needs::neighbours:
+    case Needs::similarity:
+    case Needs::vectors:
     case Needs::measurement:
       return {};
   }

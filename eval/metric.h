@@ -10,6 +10,7 @@
 
 #include "compress/pipeline/report.h"
 #include "eval/bootstrap.h"
+#include "eval/encoder_results.h"
 #include "eval/generation.h"
 #include "eval/measurement.h"
 #include "eval/scoring.h"
@@ -44,6 +45,11 @@ enum class Needs {
   documents,    // rolling over documents (lm_eval_word, lm_eval_byte)
   task,         // answers to a task; once for each task
   prompts,      // texts written after prompts
+  labels,       // a classifier's results over texts with labels
+  classes,      // the same over any texts
+  neighbours,   // an embedder's vectors of texts with labels, or of pairs
+  similarity,   // an embedder's vectors of pairs with scores
+  vectors,      // an embedder's vectors of any texts
   measurement,  // speed and memory
 };
 
@@ -57,6 +63,9 @@ struct MetricInput {
   const TaskResult* reference_answers = nullptr;
   const Continuations* continuations = nullptr;  // prompts
   const Continuations* reference_continuations = nullptr;
+  const LabelledSet* texts = nullptr;  // labels, classes, neighbours, similarity, vectors
+  const EncoderResults* results = nullptr;
+  const EncoderResults* reference_results = nullptr;
   const Measurement* measurement = nullptr;
 
   /// Whether there is another model to compare this one with.

@@ -182,6 +182,9 @@ int run(const Command& self, const std::vector<std::string>& args) {
       ("format", po::value(&spec.format), "text, jsonl, csv, tsv or ids; default: by extension")  //
       ("field", po::value(&spec.field)->default_value(spec.field),
        "jsonl, csv, tsv: where the text is")  //
+      ("label", po::value(&spec.label),
+       "jsonl, csv, tsv: where the label (or a pair's score) is; default: label")             //
+      ("pair", po::value(&spec.pair), "jsonl, csv, tsv: where the second text of a pair is")  //
       ("reference", po::value(&reference),
        "model that KL, top-1 and differences refer to; may be one of the models' names")  //
       ("metrics", po::value(&metrics),
@@ -192,7 +195,9 @@ int run(const Command& self, const std::vector<std::string>& args) {
       ("shots", po::value(&defaults.shots)->default_value(0),
        "solved examples before each question of a task")  //
       ("window", po::value(&window),
-       "ids a window; default: the smaller of 2048 and the models' maximum")  //
+       "ids a window, default the smaller of 2048 and the models' maximum; of encoders: where "
+       "longer "
+       "texts are cut, default: an error")  //
       ("samples", po::value(&samples),
        "windows, and examples of each task, at most; drawn with the seed")                      //
       ("seed", po::value(&defaults.seed)->default_value(0), "of bootstrap, samples and shots")  //
@@ -264,16 +269,18 @@ int run(const Command& self, const std::vector<std::string>& args) {
 }  // namespace
 
 Command eval_command() {
-  return {"eval", "MODEL… --data FILE [options]",
-          "measures models: perplexity, KL, tasks, size, speed, memory",
-          "attar eval ./student --data held-out.txt\n"
-          "attar eval teacher=./big ./student ./student-int4 --reference teacher --data held.jsonl "
-          "--output report\n"
-          "attar eval ./student --metrics size,speed,memory\n"
-          "attar eval ./student --task arc_easy.jsonl --task lambada=passages.txt --shots 5\n"
-          "attar eval ./student --data held.txt --baseline runs/last-week\n"
-          "attar eval ./student --data ids.safetensors --window 512 --metrics perplexity --json",
-          run};
+  return {
+      "eval", "MODEL… --data FILE [options]",
+      "measures models: perplexity, KL, tasks, size, speed, memory",
+      "attar eval ./student --data held-out.txt\n"
+      "attar eval teacher=./big ./student ./student-int4 --reference teacher --data held.jsonl "
+      "--output report\n"
+      "attar eval ./student --metrics size,speed,memory\n"
+      "attar eval ./router ./router-int8 --reference ./router --data test.csv --label category\n"
+      "attar eval ./student --task arc_easy.jsonl --task lambada=passages.txt --shots 5\n"
+      "attar eval ./student --data held.txt --baseline runs/last-week\n"
+      "attar eval ./student --data ids.safetensors --window 512 --metrics perplexity --json",
+      run};
 }
 
 }  // namespace attar::cli

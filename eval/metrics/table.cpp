@@ -9,10 +9,12 @@ namespace attar::eval {
 
 std::span<const Metric> metrics() {
   static const std::array rows = {
-      size_metric(),         parameters_metric(),   perplexity_metric(), llama_cpp_metric(),
-      lm_eval_word_metric(), lm_eval_byte_metric(), kl_metric(),         top1_metric(),
-      delta_p_metric(),      distortion_metric(),   choices_metric(),    last_word_metric(),
-      exact_match_metric(),  generation_metric(),   speed_metric(),      memory_metric(),
+      size_metric(),         parameters_metric(),      perplexity_metric(), llama_cpp_metric(),
+      lm_eval_word_metric(), lm_eval_byte_metric(),    kl_metric(),         top1_metric(),
+      delta_p_metric(),      distortion_metric(),      choices_metric(),    last_word_metric(),
+      exact_match_metric(),  generation_metric(),      accuracy_metric(),   f1_metric(),
+      confusion_metric(),    label_agreement_metric(), class_kl_metric(),   recall_metric(),
+      spearman_metric(),     cosine_metric(),          speed_metric(),      memory_metric(),
   };
   return rows;
 }
