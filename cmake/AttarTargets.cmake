@@ -25,7 +25,7 @@ function(attar_precompile)
   if(ATTAR_TESTS)
     add_executable(attar_precompiled_tests EXCLUDE_FROM_ALL ${empty})
     target_link_libraries(attar_precompiled_tests PRIVATE attar_flags fmt::fmt nlohmann_json::nlohmann_json Threads::Threads
-                                                          GTest::gtest)
+                                                          GTest::gtest_main)
     target_precompile_headers(attar_precompiled_tests PRIVATE ${headers} <gtest/gtest.h>)
   endif()
 endfunction()

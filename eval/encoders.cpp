@@ -33,10 +33,11 @@ class EncoderEvaluation {
     if (!request.tasks.empty())
       throw bad_input("tasks are for models that write text", "--task",
                       "name labelled texts with --data");
-    for (const auto& model : request.models) subjects_.push_back(open_subject(model, true));
-    if (request.reference) reference_ = open_subject(*request.reference, true);
+    const bool texts = reads_texts(request);
+    for (const auto& model : request.models) subjects_.push_back(open_subject(model, texts));
+    if (request.reference) reference_ = open_subject(*request.reference, texts);
     for (const Subject& subject : subjects_) require_alike(subject);
-    if (!request.data.path.empty()) set_ = load_set(request.data, request.seed);
+    if (texts && !request.data.path.empty()) set_ = load_set(request.data, request.seed);
     choose();
     rows_.resize(subjects_.size());
   }
@@ -54,6 +55,16 @@ class EncoderEvaluation {
 
  private:
   attar::Task task() const { return subjects_[0].model.spec.task; }
+
+  /// Size and speed need no text, and so no tokenizer.
+  static bool reads_texts(const EvaluationRequest& request) {
+    const auto over = [](const Metric* metric) { return over_texts(metric->needs); };
+    return request.metrics.empty() ||
+           std::any_of(request.metrics.begin(), request.metrics.end(), [&](const auto& name) {
+             const auto found = find_metrics(name);
+             return std::any_of(found.begin(), found.end(), over);
+           });
+  }
 
   void require_distinct_names() const {
     std::set<std::string> names;
