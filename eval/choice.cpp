@@ -35,8 +35,11 @@ Lack lack_for(const Metric& metric, const std::string& name, const EvaluationReq
 
 Error unknown(const std::string& name) {
   std::vector<std::string> known;
-  for (const auto& m : metrics()) known.emplace_back(m.name);
-  for (const auto& m : metrics()) known.insert(known.end(), m.rows.begin(), m.rows.end());
+  const auto add = [&](std::string_view word) {
+    if (std::find(known.begin(), known.end(), word) == known.end()) known.emplace_back(word);
+  };
+  for (const auto& m : metrics()) add(m.name);
+  for (const auto& m : metrics()) std::for_each(m.rows.begin(), m.rows.end(), add);
   return bad_input("unknown metric '" + name + "'", "metrics", suggest(name, known));
 }
 

@@ -101,7 +101,7 @@ class Evaluation {
 
   void open_reference(bool text) {
     reference_ = open_subject(*request_.reference, text);
-    for (const auto& subject : subjects_) require_comparable(subject, *reference_);
+    for (const auto& subject : subjects_) require_comparable(subject, *reference_, text);
   }
 
   /// Models that share tokenizer and vocabulary share their material. Ready-made ids are the same

@@ -74,9 +74,24 @@ Subject open_subject(const EvaluationModel& model, bool text) {
   return subject;
 }
 
-void require_comparable(const Subject& model, const Subject& reference) {
+namespace {
+
+/// Every id stands for the same token, however the files spell out how text becomes ids: a GGUF
+/// file and the directory that it was made from, say.
+bool same_tokens(const Tokenizer& a, const Tokenizer& b) {
+  if (a.vocab_size() != b.vocab_size()) return false;
+  for (int32_t id = 0; id < a.vocab_size(); ++id)
+    if (a.token(id) != b.token(id)) return false;
+  return true;
+}
+
+}  // namespace
+
+void require_comparable(const Subject& model, const Subject& reference, bool text) {
   const std::string hint =
-      "choose a reference of the same family, or metrics without kl, top1 and delta_p";
+      text ? "choose a reference of the same family, data as ids (a safetensors file), or metrics "
+             "without kl, top1 and delta_p"
+           : "choose a reference of the same family, or metrics without kl, top1 and delta_p";
   if (model.model.spec.vocab != reference.model.spec.vocab)
     throw bad_input(
         fmt::format("'{}' predicts {} ids and the reference '{}' {}: their distributions can't be "
@@ -84,7 +99,8 @@ void require_comparable(const Subject& model, const Subject& reference) {
                     model.name, model.model.spec.vocab, reference.name, reference.model.spec.vocab),
         model.model.path.string(), hint);
   if (model.tokenizer && reference.tokenizer &&
-      model.tokenizer->hash() != reference.tokenizer->hash())
+      model.tokenizer->hash() != reference.tokenizer->hash() &&
+      (text || !same_tokens(*model.tokenizer, *reference.tokenizer)))
     throw bad_input(
         fmt::format("'{}' and the reference '{}' have different tokenizers: their distributions "
                     "can't be compared",
