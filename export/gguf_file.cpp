@@ -22,11 +22,10 @@ namespace {
 
 /// One tensor of the file and where it comes from.
 struct Entry {
-  std::string stored;  // in the model
-  gguf::MappedName file;
-  std::vector<int64_t> shape;  // in the file
-  bool turned = false;         // the model has [in, out]
+  std::string name;
+  std::vector<int64_t> shape;
   const gguf::TensorType* type = nullptr;
+  std::vector<gguf::Link> links;  // of stored tensors, which together have all rows
 };
 
 /// A tensor of the file that no tensor of the model stands behind.
@@ -69,7 +68,7 @@ class FileWriter {
         importance_(importance),
         report_(report),
         architecture_(architecture_of(model)),
-        storage_(model.spec) {}
+        parameters_(model.spec.parameters()) {}
 
   void run(const fs::path& path) {
     gguf::Metadata metadata = describe_model(model_, architecture_, foldings_, report_.fallbacks);
@@ -81,8 +80,7 @@ class FileWriter {
     for (const Extra& extra : extras_)
       declared.push_back(
           {extra.name, {static_cast<int64_t>(extra.values.size())}, gguf::find_tensor_type("F32")});
-    for (const Entry& entry : entries_)
-      declared.push_back({entry.file.name, entry.shape, entry.type});
+    for (const Entry& entry : entries_) declared.push_back({entry.name, entry.shape, entry.type});
     gguf::Writer writer(path, metadata, std::move(declared));
     for (const Extra& extra : extras_) writer.write_floats(extra.name, extra.values);
     Progress progress("export", static_cast<int64_t>(entries_.size()), "tensors");
@@ -90,8 +88,8 @@ class FileWriter {
     for (const Entry& entry : entries_) {
       check_interrupted();
       const auto bytes = encoded(entry);
-      hashes_[entry.file.name] = Sha256().update(std::span<const std::byte>(bytes)).hex();
-      writer.write(entry.file.name, bytes);
+      hashes_[entry.name] = Sha256().update(std::span<const std::byte>(bytes)).hex();
+      writer.write(entry.name, bytes);
       progress.update(++done);
     }
     writer.finish();
@@ -101,27 +99,68 @@ class FileWriter {
   }
 
  private:
+  /// Which rows of the file a stored tensor becomes; none when it is left out, which is said.
+  std::vector<gguf::Link> links_of(const TensorSpec& tensor) {
+    std::vector<gguf::Link> links;
+    for (auto [link, end] = special_.equal_range(tensor.name); link != end; ++link)
+      links.push_back(link->second);
+    if (!links.empty()) return links;
+    if (left_out(tensor.name)) return {};
+    const AttentionSpec* attention = model_.spec.first_attention();
+    gguf::Heads heads;
+    if (attention != nullptr) heads = {attention->heads, attention->kv_heads};
+    auto link = gguf::link_to(architecture_, tensor.name, tensor.shape, heads);
+    if (!link)
+      throw bad_input("the architecture has no such tensor", "tensor " + tensor.name,
+                      fmt::format("GGUF files of the architecture {} cannot hold this model",
+                                  architecture_.name));
+    if (tensor.name == model_.spec.positions && model_.spec.position_offset > 0) {
+      const int64_t rows = tensor.shape.front() - model_.spec.position_offset;
+      link->published_rows = gguf::consecutive(model_.spec.position_offset, rows);
+      link->file_shape.front() = rows;
+    }
+    links.push_back(std::move(*link));
+    return links;
+  }
+
+  /// An embedder's pooler, which is not part of its vectors.
+  bool left_out(const std::string& tensor) {
+    const LinearSpec& pooler = model_.spec.pooler;
+    if (model_.spec.task != Task::embed || (tensor != pooler.weight && tensor != pooler.bias))
+      return false;
+    if (tensor == pooler.weight)
+      report_.fallbacks.push_back(
+          {"left out", tensor, "the vectors are pooled without it, and so do the file's readers"});
+    return true;
+  }
+
+  Entry& entry_for(const gguf::Link& link, const TensorSpec& tensor) {
+    const auto [found, added] = index_.emplace(link.file, entries_.size());
+    if (!added) return entries_[found->second];
+    const ModelSpec& spec = model_.spec;
+    TensorPlace place{link.file, link.file_shape, tensor.block,
+                      static_cast<int64_t>(spec.blocks.size()), false};
+    place.head =
+        tensor.role == TensorRole::head || (spec.tied && tensor.role == TensorRole::embedding &&
+                                            link.file == architecture_.vocabulary_rows);
+    entries_.push_back(
+        {link.file, link.file_shape, &type_of(mixture_, place, report_.fallbacks), {}});
+    return entries_.back();
+  }
+
   void plan() {
     const ModelSpec& spec = model_.spec;
+    if (architecture_.links != nullptr)
+      for (gguf::Link& link : architecture_.links(model_.config))
+        special_.emplace(link.published, std::move(link));
     for (const TensorSpec& tensor : stored_tensors(spec)) {
-      Entry entry;
-      entry.stored = tensor.name;
-      entry.file = gguf::file_name(architecture_, tensor.name);
-      if (entry.file.name.empty())
-        throw bad_input("the architecture has no such tensor", "tensor " + tensor.name,
-                        fmt::format("GGUF files of the architecture {} cannot hold this model",
-                                    architecture_.name));
-      entry.shape = tensor.shape;
-      const StoredTensor* whole = storage_.whole(tensor.name);
-      entry.turned = whole != nullptr && whole->transposed && tensor.shape.size() == 2;
-      if (entry.turned) std::swap(entry.shape[0], entry.shape[1]);
-      TensorPlace place{entry.file.name, entry.shape, tensor.block,
-                        static_cast<int64_t>(spec.blocks.size()), false};
-      place.head =
-          tensor.role == TensorRole::head || (spec.tied && tensor.role == TensorRole::embedding &&
-                                              entry.file.name == architecture_.vocabulary_rows);
-      entry.type = &type_of(mixture_, place, report_.fallbacks);
-      entries_.push_back(std::move(entry));
+      int64_t count = 1, kept = 0;
+      for (const int64_t size : tensor.shape) count *= size;
+      for (gguf::Link& link : links_of(tensor)) {
+        kept += link.rows() * link.cols;
+        entry_for(link, tensor).links.push_back(std::move(link));
+      }
+      parameters_ -= count - kept;  // what has no place in the file
     }
     if (spec.ropes.empty()) return;
     const RopeSpec& rope = spec.ropes.front();
@@ -141,101 +180,97 @@ class FileWriter {
     }
   }
 
-  int64_t heads_of(gguf::RowOrder rows) const {
-    const AttentionSpec& attention = model_.spec.blocks.front().attention;
-    return rows == gguf::RowOrder::rotary_k ? attention.kv_heads : attention.heads;
-  }
-
-  /// from[row of the file] = row of the model.
-  std::vector<int64_t> rows_of(const Entry& entry) const {
-    const auto order =
-        gguf::row_order(entry.file.rows, entry.shape.front(), heads_of(entry.file.rows));
-    std::vector<int64_t> from(order.size());
-    for (size_t row = 0; row < order.size(); ++row)
-      from[static_cast<size_t>(order[row])] = static_cast<int64_t>(row);
-    return from;
-  }
-
-  /// What the file's values are more than the model's: a factor and a sum.
+  /// What the file's values are more than the model's.
   double factor_of(const Entry& entry) const {
     if (foldings_.query == 1) return 1;
-    const bool normed = model_.spec.blocks.front().attention.q_norm.kind != NormKind::none;
-    return entry.file.name.ends_with(normed ? ".attn_q_norm.weight" : ".attn_q.weight")
-               ? foldings_.query
-               : 1;
-  }
-  float offset_of(const Entry& entry) const {
-    return entry.file.name.ends_with("norm.weight") ? architecture_.norm_offset : 0;
+    const bool normed = model_.spec.first_attention()->q_norm.kind != NormKind::none;
+    return entry.name.ends_with(normed ? ".attn_q_norm.weight" : ".attn_q.weight") ? foldings_.query
+                                                                                   : 1;
   }
 
-  /// The model's values as the file has them, row by row.
-  std::vector<float> values_of(const Entry& entry, const Weight& weight) const {
+  /// A link's values as the file has them, row by row.
+  std::vector<float> values_of(const Entry& entry, const gguf::Link& link,
+                               const Weight& weight) const {
+    gguf::Link from_matrix = link;
     std::vector<float> from;
-    bool turned = entry.turned;
     if (const auto* q = std::get_if<QuantizedMatrix>(&weight)) {
       from = dequantize(*q);
-      turned = false;  // stands as [out, in] already
+      from_matrix.transposed = false;  // stands as [out, in] already
     } else {
       from = std::get<DenseTensor>(weight).floats();
     }
-    require_finite(entry.stored, from);
-    const int64_t rows = entry.shape.front();
-    const int64_t cols = static_cast<int64_t>(from.size()) / rows;
-    std::vector<float> to(from.size());
-    const auto order = rows_of(entry);
+    require_finite(link.published, from);
+    const int64_t rows = link.rows(), cols = link.cols;
+    std::vector<float> to(static_cast<size_t>(rows * cols));
+    const double factor = factor_of(entry);
+    const float offset = architecture_.offset_of(entry.name);
     for (int64_t row = 0; row < rows; ++row)
       for (int64_t col = 0; col < cols; ++col) {
-        const int64_t source = order[static_cast<size_t>(row)];
+        const float value = gguf::file_value(
+            link, from[static_cast<size_t>(from_matrix.published_index(row, col))], offset);
         to[static_cast<size_t>(row * cols + col)] =
-            from[static_cast<size_t>(turned ? col * rows + source : source * cols + col)];
+            factor == 1 ? value : static_cast<float>(static_cast<double>(value) * factor);
       }
-    const double factor = factor_of(entry);
-    const float offset = offset_of(entry);
-    if (offset != 0)
-      for (float& value : to) value += offset;
-    if (factor != 1)
-      for (float& value : to) value = static_cast<float>(static_cast<double>(value) * factor);
     return to;
   }
 
   std::vector<std::byte> encoded(const Entry& entry) {
-    const Weight weight = model_.stored->load(entry.stored);
-    const int64_t rows = entry.shape.size() == 2 ? entry.shape.front() : 1;
-    const int64_t cols = entry.shape.back();
+    int64_t count = 1;
+    for (const int64_t size : entry.shape) count *= size;
+    std::vector<std::byte> bytes(static_cast<size_t>(entry.type->row_bytes(count)));
+    for (const gguf::Link& link : entry.links) {
+      const auto made = encoded(entry, link);
+      std::copy(made.begin(), made.end(),
+                bytes.begin() + link.file_first * entry.type->row_bytes(link.cols));
+    }
+    return bytes;
+  }
+
+  /// Of the columns as the file has them; empty when it was not measured.
+  std::vector<float> importance_of(const gguf::Link& link) const {
+    const auto found = importance_.find(link.published);
+    if (found == importance_.end() || std::ssize(found->second) != link.cols) return {};
+    std::vector<float> importance(found->second.begin(), found->second.end());
+    for (size_t c = 0; c < link.columns.size(); ++c)
+      importance[c] = found->second[static_cast<size_t>(link.columns[c])];
+    return importance;
+  }
+
+  std::vector<std::byte> encoded(const Entry& entry, const gguf::Link& link) {
+    const Weight weight = model_.stored->load(link.published);
+    const int64_t rows = link.rows(), cols = link.cols;
     const auto* q = std::get_if<QuantizedMatrix>(&weight);
-    if (q != nullptr && factor_of(entry) == 1 && same_codes(*q, *entry.type)) {
+    if (q != nullptr && factor_of(entry) == 1 && link.columns.empty() &&
+        same_codes(*q, *entry.type)) {
       ++kept_;
-      const auto order = rows_of(entry);
       const int64_t row_bytes = entry.type->row_bytes(cols);
       std::vector<std::byte> bytes(static_cast<size_t>(rows * row_bytes));
       for (int64_t row = 0; row < rows; ++row)
-        put_codes(*q, order[static_cast<size_t>(row)], *entry.type, bytes.data() + row * row_bytes);
+        put_codes(*q, link.published_row(row), *entry.type, bytes.data() + row * row_bytes);
       return bytes;
     }
-    const auto values = values_of(entry, weight);
-    std::span<const float> importance;
-    const auto found = importance_.find(entry.stored);
-    if (found != importance_.end() && static_cast<int64_t>(found->second.size()) == cols)
-      importance = found->second;
+    const auto values = values_of(entry, link, weight);
+    const auto importance = importance_of(link);
     auto bytes = gguf::encode(*entry.type, values, rows, cols, importance);
-    note_error(entry, values, gguf::decode(*entry.type, bytes, rows, cols));
+    note_error(entry, link, values, gguf::decode(*entry.type, bytes, rows, cols));
     return bytes;
   }
 
   /// A row of the report; values beyond the type's range are an error.
-  void note_error(const Entry& entry, std::span<const float> exact, std::span<const float> made) {
+  void note_error(const Entry& entry, const gguf::Link& link, std::span<const float> exact,
+                  std::span<const float> made) {
     double error = 0, norm = 0;
     for (size_t i = 0; i < exact.size(); ++i) {
       if (!std::isfinite(made[i]))
         throw failure(fmt::format("{} does not fit {}", exact[i], entry.type->name),
-                      fmt::format("tensor {}, element {}", entry.stored, i),
+                      fmt::format("tensor {}, element {}", link.published, i),
                       "choose gguf:bf16 or gguf:f32");
       const double difference = static_cast<double>(made[i]) - static_cast<double>(exact[i]);
       error += difference * difference;
       norm += static_cast<double>(exact[i]) * static_cast<double>(exact[i]);
     }
-    if (entry.shape.size() != 2) return;
-    report_.layers.push_back({{"tensor", entry.stored},
+    if (link.published_shape.size() != 2) return;
+    report_.layers.push_back({{"tensor", link.published},
                               {"type", entry.type->name},
                               {"relative_error", norm > 0 ? std::sqrt(error / norm) : 0.0}});
   }
@@ -248,10 +283,10 @@ class FileWriter {
       if (Sha256().update(file.at(name).bytes).hex() != digest)
         return {"re-read from disk", false, "tensor " + name + " differs"};
     const Model written = open_model(gguf::open_model_file(file));
-    if (written.spec.parameters() != model_.spec.parameters())
+    if (written.spec.parameters() != parameters_)
       return {"re-read from disk", false,
               fmt::format("the file has {} parameters, the model {}", written.spec.parameters(),
-                          model_.spec.parameters())};
+                          parameters_)};
     return {"re-read from disk", true,
             fmt::format("{} tensors are exactly what was encoded", hashes_.size())};
   }
@@ -261,9 +296,11 @@ class FileWriter {
   const Importance& importance_;
   StageReport& report_;
   const gguf::Architecture& architecture_;
-  Storage storage_;
+  int64_t parameters_;  // of what the file holds
   Foldings foldings_;
+  std::multimap<std::string, gguf::Link> special_;  // by stored tensor
   std::vector<Entry> entries_;
+  std::map<std::string, size_t> index_;  // of entries, by name
   std::vector<Extra> extras_;
   std::map<std::string, std::string> hashes_;
   int64_t kept_ = 0;

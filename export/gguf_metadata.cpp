@@ -28,27 +28,23 @@ class Describer {
         fallbacks_(fallbacks) {}
 
   void run() {
-    if (spec_.blocks.empty()) throw unsupported("a model without layers");
-    for (const BlockSpec& block : spec_.blocks)
-      if (block.delta_net || block.moe) throw unsupported("recurrent layers and experts");
+    if (spec_.first_attention() == nullptr) throw unsupported("a model without attention");
     sizes();
     norms();
     rope();
     scale();
     windows();
     caps();
-    if (arch_.name == "bert") {
-      set("attention.causal", false);
-      set("pooling_type", uint32_t{spec_.pooling == Pooling::first_token ? 2u : 1u});
-      out_.set("tokenizer.ggml.token_type_count", u32(std::max<int64_t>(spec_.type_vocab, 1)));
-    }
+    if (arch_.links != nullptr) recurrent_layers();
+    if (arch_.name == "qwen3next") experts();
+    if (arch_.name == "bert") encoder();
+    if (arch_.name == "bitnet") bitnet();
     if (arch_.name == "gptneox")
       set("use_parallel_residual", spec_.blocks.front().residual == Residual::parallel);
   }
 
  private:
-  const AttentionSpec& attention() const { return spec_.blocks.front().attention; }
-  const MlpSpec& mlp() const { return spec_.blocks.front().mlp; }
+  const AttentionSpec& attention() const { return *spec_.first_attention(); }
 
   void set(std::string_view suffix, gguf::Value value) {
     out_.set(fmt::format("{}.{}", arch_.name, suffix), std::move(value));
@@ -59,12 +55,12 @@ class Describer {
                      model_.path.string(), "export to hf keeps everything");
   }
 
-  /// The layers' common value, or an error.
+  /// The common value of layers with softmax attention, or an error.
   template <class Get>
   auto same(const char* what, Get get) const {
-    const auto value = get(spec_.blocks.front());
+    const auto value = get(attention());
     for (const BlockSpec& block : spec_.blocks)
-      if (get(block) != value)
+      if (!block.delta_net && get(block.attention) != value)
         throw unsupported(fmt::format("{} that differ between layers", what));
     return value;
   }
@@ -74,18 +70,28 @@ class Describer {
     set("context_length", u32(spec_.max_positions));
     set("embedding_length", u32(spec_.hidden));
     set("block_count", u32(static_cast<int64_t>(spec_.blocks.size())));
-    set("feed_forward_length", u32(same("widths", [](const BlockSpec& b) { return b.mlp.width; })));
-    set("attention.head_count",
-        u32(same("heads", [](const BlockSpec& b) { return b.attention.heads; })));
+    feed_forward();
+    set("attention.head_count", u32(same("heads", [](const auto& a) { return a.heads; })));
     set("attention.head_count_kv",
-        u32(same("key-value heads", [](const BlockSpec& b) { return b.attention.kv_heads; })));
-    const int64_t head =
-        same("head sizes", [](const BlockSpec& b) { return b.attention.head_dim; });
+        u32(same("key-value heads", [](const auto& a) { return a.kv_heads; })));
+    const int64_t head = same("head sizes", [](const auto& a) { return a.head_dim; });
     if (head * attention().heads != spec_.hidden || arch_.norm_offset != 0 ||
         arch_.name == "qwen3") {
       set("attention.key_length", u32(head));
       set("attention.value_length", u32(head));
     }
+  }
+
+  void feed_forward() {
+    int64_t width = model_.config.value("intermediate_size", int64_t{0});  // where all are sparse
+    bool found = false;
+    for (const BlockSpec& block : spec_.blocks) {
+      if (block.moe) continue;
+      if (found && block.mlp.width != width) throw unsupported("widths that differ between layers");
+      width = block.mlp.width;
+      found = true;
+    }
+    if (width > 0) set("feed_forward_length", u32(width));
   }
 
   void norms() {
@@ -147,6 +153,7 @@ class Describer {
   void no_rope_layers() const {
     const bool smollm3 = arch_.name == "smollm3";
     for (size_t i = 0; i < spec_.blocks.size(); ++i) {
+      if (spec_.blocks[i].delta_net) continue;
       const bool rotates = spec_.blocks[i].attention.rope >= 0;
       if (rotates != !(smollm3 && (i + 1) % 4 == 0))
         throw unsupported(
@@ -161,8 +168,7 @@ class Describer {
         (arch_.name == "gemma2" && layers == 46) || (arch_.name == "gemma3" && layers == 62);
     const auto size =
         static_cast<double>(largest ? spec_.hidden / attention().heads : attention().head_dim);
-    const float own =
-        same("scales of attention", [](const BlockSpec& b) { return b.attention.scale; });
+    const float own = same("scales of attention", [](const auto& a) { return a.scale; });
     const double factor = static_cast<double>(own) * std::sqrt(size);
     if (std::abs(factor - 1) < 1e-5) return;
     if (arch_.norm_offset == 0) throw unsupported(fmt::format("a scale of attention of {}", own));
@@ -214,13 +220,86 @@ class Describer {
   }
 
   void caps() {
-    const float cap = same("soft caps", [](const BlockSpec& b) { return b.attention.softcap; });
+    const float cap = same("soft caps", [](const auto& a) { return a.softcap; });
     if (arch_.name == "gemma2") {
       set("attn_logit_softcapping", cap);
       set("final_logit_softcapping", spec_.logit_softcap);
     } else if (cap != 0 || spec_.logit_softcap != 0) {
       throw unsupported("soft caps");
     }
+  }
+
+  /// Readers take every nth layer to be full attention.
+  void recurrent_layers() {
+    const auto recurs = [&](size_t i) { return spec_.blocks[i].delta_net.has_value(); };
+    size_t period = 1;
+    while (recurs(period - 1)) ++period;  // one is not
+    for (size_t i = 0; i < spec_.blocks.size(); ++i)
+      if (recurs(i) != ((i + 1) % period != 0))
+        throw unsupported("this order of recurrent and full layers");
+    set("full_attention_interval", u32(static_cast<int64_t>(period)));
+    const auto first =
+        std::ranges::find_if(spec_.blocks, [](const BlockSpec& b) { return b.delta_net.has_value(); });
+    if (first == spec_.blocks.end()) throw unsupported("a model without recurrent layers");
+    const DeltaNetSpec& d = *first->delta_net;
+    if (d.key_dim != d.value_dim) throw unsupported("keys and values of different sizes");
+    set("ssm.conv_kernel", u32(d.conv_width));
+    set("ssm.state_size", u32(d.key_dim));
+    set("ssm.group_count", u32(d.key_heads));
+    set("ssm.time_step_rank", u32(d.value_heads));
+    set("ssm.inner_size", u32(d.value_dim * d.value_heads));
+    if (arch_.name != "qwen35") return;
+    // How positions of images and texts share the rotary pairs; a text has one position for all.
+    std::vector<int32_t> sections = {11, 11, 10, 0};
+    if (const auto parameters = model_.config.find("rope_parameters");
+        parameters != model_.config.end() && parameters->contains("mrope_section")) {
+      sections = (*parameters)["mrope_section"].get<std::vector<int32_t>>();
+      sections.resize(4);
+    }
+    set("rope.dimension_sections", sections);
+  }
+
+  void experts() {
+    const MoeSpec* first = nullptr;
+    for (const BlockSpec& block : spec_.blocks) {
+      if (!block.moe) throw unsupported("layers without experts");
+      if (!block.moe->renormalize) throw unsupported("weights of experts that do not sum to one");
+      if (first == nullptr) first = &*block.moe;
+      if (block.moe->experts.size() != first->experts.size() ||
+          block.moe->experts.front().width != first->experts.front().width ||
+          block.moe->shared.width != first->shared.width)
+        throw unsupported("experts that differ between layers");
+    }
+    set("expert_count", u32(std::ssize(first->experts)));
+    set("expert_used_count", u32(first->top_k));
+    set("expert_feed_forward_length", u32(first->experts.front().width));
+    set("expert_shared_feed_forward_length", u32(first->shared.width));
+  }
+
+  void encoder() {
+    if (spec_.task == Task::classify &&
+        spec_.pooler_activation != ModelSpec::PoolerActivation::tanh)
+      throw unsupported("a classifier with a ReLU before its last layer");
+    if (spec_.task == Task::classify && spec_.label_scores != LabelScores::softmax)
+      throw unsupported("labels that do not exclude each other");
+    set("attention.causal", false);
+    constexpr uint32_t kMean = 1, kFirst = 2, kRank = 4;
+    set("pooling_type", spec_.task == Task::classify            ? kRank
+                        : spec_.pooling == Pooling::first_token ? kFirst
+                                                                : kMean);
+    if (spec_.task == Task::classify) set("classifier.output_labels", spec_.labels);
+    out_.set("tokenizer.ggml.token_type_count", u32(std::max<int64_t>(spec_.type_vocab, 1)));
+  }
+
+  void bitnet() {
+    if (!spec_.tied) throw unsupported("an output matrix of its own");
+    if (attention().heads * attention().head_dim != spec_.hidden)
+      throw unsupported("heads that are not as wide as the model together");
+    const Activation activation = spec_.blocks.front().mlp.activation;
+    if (activation == Activation::relu_squared)
+      set("hidden_act", std::string("relu2"));
+    else if (activation != Activation::silu)
+      throw unsupported("an activation other than SiLU and squared ReLU");
   }
 
   const Model& model_;

@@ -19,7 +19,9 @@ bool sensitive(const TensorPlace& p) {
 }
 
 bool is(const TensorPlace& p, std::string_view part) {
-  return p.name.ends_with(fmt::format(".{}.weight", part));
+  const bool of_experts = p.name.ends_with(fmt::format(".{}_exps.weight", part)) ||
+                          p.name.ends_with(fmt::format(".{}_shexp.weight", part));
+  return of_experts || p.name.ends_with(fmt::format(".{}.weight", part));
 }
 
 Choice head_q6(const TensorPlace& p) {
@@ -70,9 +72,10 @@ std::string_view wider(std::string_view type) {
   return "F16";
 }
 
-/// Vectors and small tables stay as they are computed with.
+/// Vectors, small tables, convolutions and what chooses experts stay as they are computed with.
 bool stays_float(const TensorPlace& p) {
-  return p.shape.size() != 2 || p.name == "position_embd.weight" || p.name == "token_types.weight";
+  return p.shape.size() < 2 || p.name == "position_embd.weight" || p.name == "token_types.weight" ||
+         is(p, "ssm_conv1d") || p.name.ends_with(".ffn_gate_inp.weight");
 }
 
 }  // namespace

@@ -4,10 +4,9 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <cmath>
 
 #include "compress/base/error.h"
-#include "compress/formats/gguf/config_keys.h"
+#include "compress/formats/gguf/architecture_configs.h"
 
 namespace attar::gguf {
 namespace {
@@ -38,132 +37,6 @@ std::vector<TensorName> gemma_inside() {
   return names;
 }
 
-void read_llama(const File& file, ordered_json& config) {
-  read_decoder_keys(file, config);
-  read_rope_keys(file, config);
-  config["hidden_act"] = "silu";
-  config["attention_bias"] = file.find("blk.0.attn_q.bias") != nullptr;
-  config["mlp_bias"] = file.find("blk.0.ffn_up.bias") != nullptr;
-}
-
-void read_qwen(const File& file, ordered_json& config) {
-  read_decoder_keys(file, config);
-  read_rope_keys(file, config);
-  config["hidden_act"] = "silu";
-  config["use_sliding_window"] = false;
-}
-
-void read_smollm3(const File& file, ordered_json& config) {
-  read_llama(file, config);
-  config["no_rope_layer_interval"] = 4;  // which llama.cpp takes as given
-}
-
-/// The scale of q·k is 1/√(query_pre_attn_scalar); only the largest models have another scalar than
-/// head_dim.
-void read_gemma(const File& file, ordered_json& config, int64_t largest_layers) {
-  const ArchitectureKeys keys(file);
-  read_decoder_keys(file, config);
-  read_rope_keys(file, config);
-  if (!config.contains("head_dim"))
-    throw file.metadata().error(keys.key("attention.key_length"), "the size of heads is missing");
-  config["hidden_activation"] = "gelu_pytorch_tanh";
-  config["attention_bias"] = false;
-  const int64_t heads = config["num_attention_heads"];
-  config["query_pre_attn_scalar"] = config["num_hidden_layers"] == largest_layers
-                                        ? config["hidden_size"].get<int64_t>() / heads
-                                        : config["head_dim"].get<int64_t>();
-  const auto cap = [&](const char* suffix) {
-    const double value = keys.number_or(suffix, 0);
-    return value > 0 ? ordered_json(value) : ordered_json(nullptr);
-  };
-  config["attn_logit_softcapping"] = cap("attn_logit_softcapping");
-  config["final_logit_softcapping"] = cap("final_logit_softcapping");
-}
-
-void read_gemma2(const File& file, ordered_json& config) {
-  read_gemma(file, config, 46);
-  config["sliding_window"] = ArchitectureKeys(file).size_or("attention.sliding_window", 4096);
-}
-
-void read_gemma3(const File& file, ordered_json& config) {
-  const ArchitectureKeys keys(file);
-  read_gemma(file, config, 62);
-  if (!keys.has("rope.freq_base")) config["rope_theta"] = 1e6;
-  config["rope_local_base_freq"] = keys.number_or("rope.freq_base_swa", 10000.0);
-  config["sliding_window"] = keys.size("attention.sliding_window");
-  config["sliding_window_pattern"] = keys.size_or("attention.sliding_window_pattern", 6);
-}
-
-void read_phi3(const File& file, ordered_json& config) {
-  const ArchitectureKeys keys(file);
-  read_decoder_keys(file, config);
-  read_rope_keys(file, config);
-  config["hidden_act"] = "silu";
-  const int64_t head =
-      config["hidden_size"].get<int64_t>() / config["num_attention_heads"].get<int64_t>();
-  config["partial_rotary_factor"] =
-      static_cast<double>(keys.size_or("rope.dimension_count", head)) / static_cast<double>(head);
-  config["sliding_window"] = nullptr;
-  if (keys.has("attention.sliding_window"))
-    config["sliding_window"] = keys.size("attention.sliding_window");
-  const int64_t length = config["max_position_embeddings"];
-  const int64_t original = keys.size_or("rope.scaling.original_context_length", length);
-  config["original_max_position_embeddings"] = original;
-  const Tensor *long_factors = file.find("rope_factors_long.weight"),
-               *short_factors = file.find("rope_factors_short.weight");
-  if (long_factors == nullptr || short_factors == nullptr) return;
-  ordered_json scaling = {{"type", "longrope"},
-                          {"long_factor", long_factors->floats()},
-                          {"short_factor", short_factors->floats()}};
-  const double stretch = static_cast<double>(length) / static_cast<double>(original);
-  const double usual =
-      stretch <= 1 ? 1.0
-                   : std::sqrt(1 + std::log(stretch) / std::log(static_cast<double>(original)));
-  const double stated = keys.number_or("rope.scaling.attn_factor", usual);
-  if (std::abs(stated - usual) > 1e-4) scaling["attention_factor"] = stated;
-  config["rope_scaling"] = std::move(scaling);
-}
-
-void read_gpt2(const File& file, ordered_json& config) {
-  const ArchitectureKeys keys(file);
-  config["n_embd"] = keys.size("embedding_length");
-  config["n_layer"] = keys.size("block_count");
-  config["n_head"] = keys.size("attention.head_count");
-  config["n_inner"] = keys.size("feed_forward_length");
-  config["n_positions"] = keys.size("context_length");
-  config["layer_norm_epsilon"] = keys.number("attention.layer_norm_epsilon");
-  config["activation_function"] = "gelu_new";
-  config["tie_word_embeddings"] = file.find("output.weight") == nullptr;
-}
-
-void read_gptneox(const File& file, ordered_json& config) {
-  const ArchitectureKeys keys(file);
-  read_decoder_keys(file, config);
-  config.erase("num_key_value_heads");
-  const int64_t head =
-      config["hidden_size"].get<int64_t>() / config["num_attention_heads"].get<int64_t>();
-  config["layer_norm_eps"] = keys.number("attention.layer_norm_epsilon");
-  config["hidden_act"] = "gelu";
-  config["attention_bias"] = file.find("blk.0.attn_qkv.bias") != nullptr;
-  config["rotary_emb_base"] = keys.number_or("rope.freq_base", 10000.0);
-  config["rotary_pct"] =
-      static_cast<double>(keys.size_or("rope.dimension_count", head)) / static_cast<double>(head);
-  config["use_parallel_residual"] =
-      file.metadata().flag(keys.key("use_parallel_residual")).value_or(true);
-}
-
-void read_bert(const File& file, ordered_json& config) {
-  const ArchitectureKeys keys(file);
-  config["hidden_size"] = keys.size("embedding_length");
-  config["intermediate_size"] = keys.size("feed_forward_length");
-  config["num_hidden_layers"] = keys.size("block_count");
-  config["num_attention_heads"] = keys.size("attention.head_count");
-  config["max_position_embeddings"] = keys.size("context_length");
-  config["layer_norm_eps"] = keys.number("attention.layer_norm_epsilon");
-  config["hidden_act"] = "gelu";
-  config["type_vocab_size"] = file.at("token_types.weight").shape.front();
-}
-
 Architecture decoder(std::string_view name, std::string_view model_type,
                      std::string_view model_class, std::vector<std::string_view> families,
                      std::vector<TensorName> inside, void (*read)(const File&, ordered_json&)) {
@@ -177,6 +50,63 @@ Architecture decoder(std::string_view name, std::string_view model_type,
   row.inside = std::move(inside);
   row.read_config = read;
   return row;
+}
+
+/// Llama's names, and those of Gated DeltaNet layers and experts that are one for one.
+std::vector<TensorName> hybrid_inside() {
+  auto names = llama_inside();
+  for (TensorName& name : names)
+    if (name.file == "ffn_norm") name.file = "post_attention_norm";
+  for (const TensorName& name :
+       {TensorName{"ssm_in", "linear_attn.in_proj_qkvz"},  // older files of Qwen3-Next
+        TensorName{"ssm_ba", "linear_attn.in_proj_ba"}, TensorName{"ssm_norm", "linear_attn.norm"},
+        TensorName{"ssm_out", "linear_attn.out_proj"}, TensorName{"ffn_gate_inp", "mlp.gate"},
+        TensorName{"ffn_gate_shexp", "mlp.shared_expert.gate_proj"},
+        TensorName{"ffn_up_shexp", "mlp.shared_expert.up_proj"},
+        TensorName{"ffn_down_shexp", "mlp.shared_expert.down_proj"}})
+    names.push_back(name);
+  return names;
+}
+
+/// One architecture of llama.cpp, three of ours: the first is what its files are read as.
+void add_encoders(std::vector<Architecture>& table) {
+  Architecture bert = decoder("bert", "bert", "BertModel", {"bert"},
+                              {{"attn_q", "attention.self.query"},
+                               {"attn_k", "attention.self.key"},
+                               {"attn_v", "attention.self.value"},
+                               {"attn_output", "attention.output.dense"},
+                               {"attn_output_norm", "attention.output.LayerNorm"},
+                               {"ffn_up", "intermediate.dense"},
+                               {"ffn_down", "output.dense"},
+                               {"layer_output_norm", "output.LayerNorm"}},
+                              read_bert);
+  bert.prefix = "bert.";
+  bert.layers = "encoder.layer.";
+  bert.outside = {{"token_embd", "embeddings.word_embeddings"},
+                  {"position_embd", "embeddings.position_embeddings"},
+                  {"token_types", "embeddings.token_type_embeddings"},
+                  {"token_embd_norm", "embeddings.LayerNorm"},
+                  {"cls", "pooler.dense"},
+                  {"cls.output", "classifier"}};
+  Architecture roberta = bert;
+  roberta.families = {"roberta"};
+  roberta.prefix = "roberta.";
+  roberta.outside[4].published = "classifier.dense";
+  roberta.outside[5].published = "classifier.out_proj";
+  Architecture distilbert = bert;
+  distilbert.families = {"distilbert"};
+  distilbert.prefix = "distilbert.";
+  distilbert.layers = "transformer.layer.";
+  distilbert.outside.resize(4);  // its classifier has a ReLU where the file's readers have a tanh
+  distilbert.inside = {{"attn_q", "attention.q_lin"},
+                       {"attn_k", "attention.k_lin"},
+                       {"attn_v", "attention.v_lin"},
+                       {"attn_output", "attention.out_lin"},
+                       {"attn_output_norm", "sa_layer_norm"},
+                       {"ffn_up", "ffn.lin1"},
+                       {"ffn_down", "ffn.lin2"},
+                       {"layer_output_norm", "output_layer_norm"}};
+  table.insert(table.end(), {bert, roberta, distilbert});
 }
 
 std::vector<Architecture> make_table() {
@@ -199,6 +129,21 @@ std::vector<Architecture> make_table() {
               read_phi3)};
   for (Architecture& row : table)
     if (row.name == "gemma2" || row.name == "gemma3") row.norm_offset = 1;
+
+  auto sub_normed = llama_inside();
+  sub_normed.push_back({"attn_sub_norm", "self_attn.attn_sub_norm"});
+  sub_normed.push_back({"ffn_sub_norm", "mlp.ffn_sub_norm"});
+  table.push_back(
+      decoder("bitnet", "bitnet", "BitNetForCausalLM", {"bitnet"}, sub_normed, read_bitnet));
+
+  table.push_back(decoder("qwen35", "qwen3_5_text", "Qwen3_5ForCausalLM", {"qwen3_5"},
+                          hybrid_inside(), read_qwen3_5));
+  table.back().links = qwen3_5_links;
+  table.push_back(decoder("qwen3next", "qwen3_next", "Qwen3NextForCausalLM", {"qwen3_next"},
+                          hybrid_inside(), read_qwen3_next));
+  table.back().links = qwen3_next_links;
+  for (Architecture& row : table)
+    if (row.links != nullptr) row.norm_offset = 1;
 
   Architecture gpt2 = decoder("gpt2", "gpt2", "GPT2LMHeadModel", {"gpt2"},
                               {{"attn_norm", "ln_1"},
@@ -230,22 +175,7 @@ std::vector<Architecture> make_table() {
                   {"output", "embed_out"}};
   table.push_back(std::move(neox));
 
-  Architecture bert = decoder("bert", "bert", "BertModel", {"bert"},
-                              {{"attn_q", "attention.self.query"},
-                               {"attn_k", "attention.self.key"},
-                               {"attn_v", "attention.self.value"},
-                               {"attn_output", "attention.output.dense"},
-                               {"attn_output_norm", "attention.output.LayerNorm"},
-                               {"ffn_up", "intermediate.dense"},
-                               {"ffn_down", "output.dense"},
-                               {"layer_output_norm", "output.LayerNorm"}},
-                              read_bert);
-  bert.layers = "encoder.layer.";
-  bert.outside = {{"token_embd", "embeddings.word_embeddings"},
-                  {"position_embd", "embeddings.position_embeddings"},
-                  {"token_types", "embeddings.token_type_embeddings"},
-                  {"token_embd_norm", "embeddings.LayerNorm"}};
-  table.push_back(std::move(bert));
+  add_encoders(table);
   return table;
 }
 
@@ -274,6 +204,60 @@ std::pair<std::string_view, std::string_view> split_layer(std::string_view name,
 
 constexpr std::string_view kBlocks = "blk.";
 
+/// A tensor's name on the other side with the order of its rows.
+struct Mapped {
+  std::string name;
+  RowOrder rows = RowOrder::published;
+};
+
+/// "blk.3.attn_q.weight" -> "model.layers.3.self_attn.q_proj.weight"; an unknown name stays.
+Mapped published_name(const Architecture& architecture, std::string_view file_name) {
+  const auto [whole, whole_suffix] = split_suffix(file_name);
+  for (const TensorName& row : architecture.outside)
+    if (row.file == whole) return {fmt::format("{}{}", row.published, whole_suffix), row.rows};
+  const auto [layer, rest] = split_layer(file_name, kBlocks);
+  const auto [stem, suffix] = split_suffix(rest);
+  for (const TensorName& row : architecture.inside)
+    if (!layer.empty() && row.file == stem)
+      return {fmt::format("{}{}.{}{}", architecture.layers, layer, row.published, suffix),
+              row.rows};
+  return {std::string(file_name)};
+}
+
+/// The other way; an empty name when the architecture has no such tensor.
+Mapped file_name(const Architecture& architecture, std::string_view published_name) {
+  const auto [whole, whole_suffix] = split_suffix(published_name);
+  for (const TensorName& row : architecture.outside)
+    if (row.published == whole) return {fmt::format("{}{}", row.file, whole_suffix), row.rows};
+  const auto [layer, rest] = split_layer(published_name, architecture.layers);
+  const auto [stem, suffix] = split_suffix(rest);
+  for (const TensorName& row : architecture.inside)
+    if (!layer.empty() && row.published == stem)
+      return {fmt::format("{}{}.{}{}", kBlocks, layer, row.file, suffix), row.rows};
+  return {};
+}
+
+int64_t heads_of(RowOrder rows, const Heads& heads) {
+  return rows == RowOrder::rotary_k ? heads.kv : heads.all;
+}
+
+/// published[row in the file] = published row, [rows].
+std::vector<int64_t> published_rows(RowOrder kind, int64_t rows, int64_t heads) {
+  std::vector<int64_t> published(static_cast<size_t>(rows));
+  for (int64_t row = 0; row < rows; ++row) {
+    int64_t in_file = row;
+    if (kind == RowOrder::fused_heads) {
+      const int64_t dim = rows / heads / 3, head = row / (3 * dim), part = row / dim % 3;
+      in_file = (part * heads + head) * dim + row % dim;
+    } else {
+      const int64_t dim = rows / heads, head = row / dim, half = row % dim / (dim / 2);
+      in_file = head * dim + row % (dim / 2) * 2 + half;
+    }
+    published[static_cast<size_t>(in_file)] = row;
+  }
+  return published;
+}
+
 }  // namespace
 
 std::span<const Architecture> architectures() {
@@ -287,7 +271,7 @@ const Architecture& architecture_of(const File& file) {
   std::vector<std::string_view> known;
   for (const Architecture& row : architectures()) {
     if (row.name == name) return row;
-    known.push_back(row.name);
+    if (known.empty() || known.back() != row.name) known.push_back(row.name);
   }
   throw file.metadata().error(kKey, fmt::format("unknown architecture \"{}\"", name),
                               fmt::format("known: {}", fmt::join(known, ", ")));
@@ -300,45 +284,48 @@ const Architecture* architecture_for_family(std::string_view family) {
   return nullptr;
 }
 
-MappedName published_name(const Architecture& architecture, std::string_view file_name) {
-  const auto [whole, whole_suffix] = split_suffix(file_name);
-  for (const TensorName& row : architecture.outside)
-    if (row.file == whole) return {fmt::format("{}{}", row.published, whole_suffix), row.rows};
-  const auto [layer, rest] = split_layer(file_name, kBlocks);
-  const auto [stem, suffix] = split_suffix(rest);
-  for (const TensorName& row : architecture.inside)
-    if (!layer.empty() && row.file == stem)
-      return {fmt::format("{}{}.{}{}", architecture.layers, layer, row.published, suffix),
-              row.rows};
-  return {std::string(file_name)};
+float Architecture::offset_of(std::string_view file_name) const {
+  const bool moved = file_name.ends_with("norm.weight") && !file_name.ends_with("ssm_norm.weight");
+  return moved ? norm_offset : 0;
 }
 
-MappedName file_name(const Architecture& architecture, std::string_view published_name) {
-  const auto [whole, whole_suffix] = split_suffix(published_name);
-  for (const TensorName& row : architecture.outside)
-    if (row.published == whole) return {fmt::format("{}{}", row.file, whole_suffix), row.rows};
-  const auto [layer, rest] = split_layer(published_name, architecture.layers);
-  const auto [stem, suffix] = split_suffix(rest);
-  for (const TensorName& row : architecture.inside)
-    if (!layer.empty() && row.published == stem)
-      return {fmt::format("{}{}.{}{}", kBlocks, layer, row.file, suffix), row.rows};
-  return {};
+Link link_from(const Architecture& architecture, const Tensor& tensor, const Heads& heads,
+               const std::string& place) {
+  const Mapped mapped = published_name(architecture, tensor.name);
+  Link link;
+  link.file = tensor.name;
+  link.published = mapped.name;
+  link.file_shape = link.published_shape = tensor.shape;
+  const bool matrix = tensor.shape.size() == 2;
+  link.transposed = architecture.transposed && matrix && tensor.name.starts_with(kBlocks);
+  if (link.transposed) std::swap(link.published_shape[0], link.published_shape[1]);
+  link.cols = matrix || mapped.rows == RowOrder::published ? tensor.cols() : 1;
+  if (mapped.rows == RowOrder::published) return link;
+  const int64_t rows = tensor.shape.front(), count = heads_of(mapped.rows, heads);
+  const int64_t unit = count * (mapped.rows == RowOrder::fused_heads ? 3 : 2);
+  if (unit < 1 || rows % unit != 0 || tensor.shape.size() > 2)
+    throw bad_input(fmt::format("{} rows do not fit {} heads", rows, count), place);
+  link.published_rows = published_rows(mapped.rows, rows, count);
+  return link;
 }
 
-std::vector<int64_t> row_order(RowOrder kind, int64_t rows, int64_t heads) {
-  std::vector<int64_t> order(static_cast<size_t>(rows));
-  for (int64_t row = 0; row < rows; ++row) {
-    int64_t& to = order[static_cast<size_t>(row)];
-    to = row;
-    if (kind == RowOrder::fused_heads) {
-      const int64_t dim = rows / heads / 3, head = row / (3 * dim), part = row / dim % 3;
-      to = (part * heads + head) * dim + row % dim;
-    } else if (kind != RowOrder::published) {
-      const int64_t dim = rows / heads, head = row / dim, half = row % dim / (dim / 2);
-      to = head * dim + row % (dim / 2) * 2 + half;
-    }
-  }
-  return order;
+std::optional<Link> link_to(const Architecture& architecture, const std::string& tensor,
+                            const std::vector<int64_t>& shape, const Heads& heads) {
+  std::string_view bare = tensor;
+  if (bare.starts_with(architecture.prefix)) bare.remove_prefix(architecture.prefix.size());
+  const Mapped mapped = file_name(architecture, bare);
+  if (mapped.name.empty()) return {};
+  Link link;
+  link.file = mapped.name;
+  link.published = tensor;
+  link.file_shape = link.published_shape = shape;
+  const bool matrix = shape.size() == 2;
+  link.transposed = architecture.transposed && matrix && link.file.starts_with(kBlocks);
+  if (link.transposed) std::swap(link.file_shape[0], link.file_shape[1]);
+  link.cols = matrix || mapped.rows == RowOrder::published ? link.file_shape.back() : 1;
+  if (mapped.rows != RowOrder::published)
+    link.published_rows = published_rows(mapped.rows, shape.front(), heads_of(mapped.rows, heads));
+  return link;
 }
 
 }  // namespace attar::gguf

@@ -57,7 +57,8 @@ void read_decoder_keys(const File& file, ordered_json& config) {
   const ArchitectureKeys keys(file);
   const Metadata& metadata = file.metadata();
   config["hidden_size"] = keys.size("embedding_length");
-  config["intermediate_size"] = keys.size("feed_forward_length");
+  if (keys.has("feed_forward_length") || !keys.has("expert_feed_forward_length"))
+    config["intermediate_size"] = keys.size("feed_forward_length");
   config["num_hidden_layers"] = keys.size("block_count");
   const int64_t heads = keys.size("attention.head_count");
   config["num_attention_heads"] = heads;
@@ -73,8 +74,6 @@ void read_decoder_keys(const File& file, ordered_json& config) {
   if (keys.has("attention.layer_norm_rms_epsilon"))
     config["rms_norm_eps"] = keys.number("attention.layer_norm_rms_epsilon");
   config["tie_word_embeddings"] = file.find("output.weight") == nullptr;
-  if (keys.size_or("expert_count", 1) > 1)
-    throw metadata.error(keys.key("expert_count"), "mixtures of experts are not read from GGUF");
 }
 
 void read_rope_keys(const File& file, ordered_json& config) {

@@ -31,6 +31,9 @@ class ArchitectureKeys {
   std::string prefix_;
 };
 
+/// How many blocks behind the layers only guess further tokens; the model runs without them.
+constexpr const char* kGuessingLayers = "nextn_predict_layers";
+
 /// What causal models have in common: sizes, heads, positions, norm, tie. head_dim is written where
 /// the file says it.
 void read_decoder_keys(const File& file, nlohmann::ordered_json& config);

@@ -1,7 +1,10 @@
 #include "compress/formats/gguf/model_file.h"
 
 #include <fmt/core.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
+#include <charconv>
 #include <cstring>
 #include <map>
 #include <set>
@@ -70,112 +73,152 @@ class Source : public WeightSource {
  public:
   Source(File file, const ordered_json& config)
       : file_(std::move(file)), architecture_(architecture_of(file_)) {
-    const auto heads = [&](const char* key, const char* other) {
-      return config.value(key, config.value(other, int64_t{1}));
-    };
-    heads_ = heads("num_attention_heads", "n_head");
-    kv_heads_ = heads("num_key_value_heads", "num_attention_heads");
+    Heads heads;
+    heads.all = config.value("num_attention_heads", config.value("n_head", int64_t{1}));
+    heads.kv = config.value("num_key_value_heads", heads.all);
+    std::set<std::string> taken;
+    if (architecture_.links != nullptr)
+      for (Link& link : architecture_.links(config)) {
+        taken.insert(link.file);
+        add(std::move(link));
+      }
+    const int64_t layers = config.value("num_hidden_layers", config.value("n_layer", int64_t{0}));
+    const bool guesses = ArchitectureKeys(file_).has(kGuessingLayers);
     for (const Tensor& tensor : file_.tensors()) {
-      if (is_parameter(tensor.name)) continue;
-      Entry entry{&tensor, published_name(architecture_, tensor.name)};
-      check(entry);
-      list_.push_back({entry.mapped.name, published_shape(tensor), std::string(tensor.type->name),
-                       tensor.bytes.size()});
-      if (!entries_.emplace(entry.mapped.name, entry).second)
+      if (is_parameter(tensor.name) || taken.contains(tensor.name)) continue;
+      Link link = link_from(architecture_, tensor, heads, file_.place(tensor));
+      if (guesses && guesses_further(tensor.name, layers)) link.published = "mtp." + tensor.name;
+      if (parts_.contains(link.published))
         throw bad_input("two tensors stand for one", file_.place(tensor));
+      add(std::move(link));
     }
+    for (const auto& [name, parts] : parts_) list_.push_back(describe(name, parts));
   }
 
   const std::vector<WeightInfo>& list() const override { return list_; }
-  bool has(std::string_view name) const override { return entries_.contains(name); }
+  bool has(std::string_view name) const override { return parts_.contains(name); }
 
   Weight load(std::string_view name) const override {
-    const auto found = entries_.find(name);
-    if (found == entries_.end()) throw unknown(name);
-    const Tensor& tensor = *found->second.tensor;
-    const TensorType& type = *tensor.type;
-    if (type.decode == nullptr) (void)tensor.floats();  // throws, naming type and tensor
-    const Rows rows = rows_of(found->second);
-    const int64_t cols = matrix(tensor) ? tensor.cols() : 1;
-    if (stays_quantized(tensor))
-      if (const auto bits = group_bits(type))
-        return as_groups(type, *bits, rows.bytes, tensor.shape.front(), cols);
-    const float offset = tensor.name.ends_with("norm.weight") ? architecture_.norm_offset : 0;
+    const auto found = parts_.find(name);
+    if (found == parts_.end()) throw unknown(name);
+    const auto& parts = found->second;
+    for (const Part& part : parts)
+      if (part.tensor->type->decode == nullptr)
+        (void)part.tensor->floats();  // throws, naming type and tensor
+    const Part& first = parts.front();
+    const TensorType& type = *first.tensor->type;
+    const auto& shape = first.link.published_shape;
+    if (!keeps_form(parts)) return floats(parts);
+    if (const auto bits = group_bits(type); bits && stays_quantized(first)) {
+      const Bytes bytes = gathered(parts);  // as [out, in], however the dense matrix stands
+      const int64_t rows = shape[first.link.transposed ? 1 : 0];
+      return as_groups(type, *bits, bytes.span, rows, first.link.cols);
+    }
     const auto dtype = dense_type(type);
-    if (dtype && offset == 0 && !turned(tensor))
-      return DenseTensor{*dtype, tensor.shape, rows.bytes, rows.owner};
-    return floats(tensor, rows.bytes, offset);
+    if (!dtype || offset_of(first) != 0 || first.link.transposed) return floats(parts);
+    const Bytes bytes = gathered(parts);
+    return DenseTensor{*dtype, shape, bytes.span, bytes.owner};
   }
 
  private:
-  struct Entry {
+  /// Some rows of a published tensor, and the file's tensor that has them.
+  struct Part {
+    Link link;
     const Tensor* tensor;
-    MappedName mapped;
+    std::span<const std::byte> bytes() const {
+      const auto row = static_cast<size_t>(tensor->type->row_bytes(link.cols));
+      return tensor->bytes.subspan(static_cast<size_t>(link.file_first) * row,
+                                   static_cast<size_t>(link.rows()) * row);
+    }
   };
-  /// A tensor's rows in published order.
-  struct Rows {
-    std::span<const std::byte> bytes;
+  using Parts = std::vector<Part>;
+  struct Bytes {
+    std::span<const std::byte> span;
     std::shared_ptr<const void> owner;
   };
 
-  static bool matrix(const Tensor& tensor) { return tensor.shape.size() == 2; }
+  /// Of a block behind the layers, which only serves to guess several tokens at once.
+  static bool guesses_further(std::string_view name, int64_t layers) {
+    constexpr std::string_view kBlock = "blk.";
+    int64_t layer = -1;
+    if (name.starts_with(kBlock))
+      std::from_chars(name.data() + kBlock.size(), name.data() + name.size(), layer);
+    return layer >= layers;
+  }
+
+  void add(Link link) {
+    const Tensor& tensor = file_.at(link.file);
+    if (tensor.shape != link.file_shape)
+      throw bad_input(fmt::format("shape [{}], expected [{}]", fmt::join(tensor.shape, ", "),
+                                  fmt::join(link.file_shape, ", ")),
+                      file_.place(tensor));
+    if (link.cols % tensor.type->block != 0)
+      throw bad_input(tensor.shape.size() == 1
+                          ? "a quantized vector whose elements must be reordered"
+                          : "rows that end within a block",
+                      file_.place(tensor));
+    parts_[link.published].push_back({std::move(link), &tensor});
+  }
+
+  static WeightInfo describe(const std::string& name, const Parts& parts) {
+    WeightInfo info{name, parts.front().link.published_shape,
+                    std::string(parts.front().tensor->type->name), 0};
+    for (const Part& part : parts) {
+      info.bytes += part.bytes().size();
+      if (part.tensor->type != parts.front().tensor->type) info.format = "mixed";
+    }
+    return info;
+  }
+
+  float offset_of(const Part& part) const { return architecture_.offset_of(part.link.file); }
+
   /// A table of vectors is looked up, not multiplied, unless it is the output matrix too.
-  bool stays_quantized(const Tensor& tensor) const {
-    return matrix(tensor) &&
-           (tensor.name != architecture_.vocabulary_rows || file_.find("output.weight") == nullptr);
-  }
-  bool turned(const Tensor& tensor) const {
-    return architecture_.transposed && matrix(tensor) && tensor.name.starts_with("blk.");
-  }
-  std::vector<int64_t> published_shape(const Tensor& tensor) const {
-    if (turned(tensor)) return {tensor.shape[1], tensor.shape[0]};
-    return tensor.shape;
+  bool stays_quantized(const Part& part) const {
+    return part.link.published_shape.size() == 2 &&
+           (part.link.file != architecture_.vocabulary_rows || !file_.find("output.weight"));
   }
 
-  int64_t heads_of(RowOrder order) const {
-    return order == RowOrder::rotary_k ? kv_heads_ : heads_;
+  /// The rows can be taken as they are: one type, no number changed or moved within a row.
+  static bool keeps_form(const Parts& parts) {
+    return std::all_of(parts.begin(), parts.end(), [&](const Part& part) {
+      return part.tensor->type == parts.front().tensor->type && part.link.columns.empty() &&
+             !part.link.minus_exp;
+    });
   }
 
-  /// The rows can be reordered.
-  void check(const Entry& entry) const {
-    if (entry.mapped.rows == RowOrder::published) return;
-    const int64_t rows = entry.tensor->shape.front();
-    const int64_t unit =
-        heads_of(entry.mapped.rows) * (entry.mapped.rows == RowOrder::fused_heads ? 3 : 2);
-    if (unit < 1 || rows % unit != 0 || entry.tensor->shape.size() > 2)
-      throw bad_input(fmt::format("{} rows do not fit {} heads", rows, heads_of(entry.mapped.rows)),
-                      file_.place(*entry.tensor));
-  }
-
-  Rows rows_of(const Entry& entry) const {
-    const Tensor& tensor = *entry.tensor;
-    if (entry.mapped.rows == RowOrder::published) return {tensor.bytes, file_.owner()};
-    const int64_t rows = tensor.shape.front();
-    if (!matrix(tensor) && tensor.type->block != 1)
-      throw bad_input("a quantized vector whose elements must be reordered", file_.place(tensor));
-    const size_t width = tensor.bytes.size() / static_cast<size_t>(rows);
-    auto bytes = std::make_shared<std::vector<std::byte>>(tensor.bytes.size());
-    const auto order = row_order(entry.mapped.rows, rows, heads_of(entry.mapped.rows));
-    for (size_t row = 0; row < order.size(); ++row)
-      std::memcpy(bytes->data() + row * width,
-                  tensor.bytes.data() + static_cast<size_t>(order[row]) * width, width);
+  /// All rows in published order.
+  Bytes gathered(const Parts& parts) const {
+    if (parts.size() == 1 && parts[0].link.published_rows.empty())
+      return {parts[0].bytes(), file_.owner()};
+    size_t size = 0;
+    for (const Part& part : parts) size += part.bytes().size();
+    auto bytes = std::make_shared<std::vector<std::byte>>(size);
+    for (const Part& part : parts) {
+      const auto from = part.bytes();
+      const auto row = static_cast<size_t>(part.tensor->type->row_bytes(part.link.cols));
+      for (int64_t i = 0; i < part.link.rows(); ++i)
+        std::memcpy(bytes->data() + static_cast<size_t>(part.link.published_row(i)) * row,
+                    from.data() + static_cast<size_t>(i) * row, row);
+    }
     return {*bytes, bytes};
   }
 
-  DenseTensor floats(const Tensor& tensor, std::span<const std::byte> bytes, float offset) const {
-    const int64_t cols = tensor.cols(), rows = tensor.count() / cols;
-    auto values = std::make_shared<std::vector<float>>(decode(*tensor.type, bytes, rows, cols));
-    if (offset != 0)
-      for (float& value : *values) value -= offset;
-    if (turned(tensor)) {
-      auto columns = std::make_shared<std::vector<float>>(values->size());
-      for (int64_t row = 0; row < rows; ++row)
-        for (int64_t col = 0; col < cols; ++col)
-          (*columns)[static_cast<size_t>(col * rows + row)] =
-              (*values)[static_cast<size_t>(row * cols + col)];
-      values = std::move(columns);
+  DenseTensor floats(const Parts& parts) const {
+    const auto& shape = parts.front().link.published_shape;
+    int64_t count = 1;
+    for (const int64_t size : shape) count *= size;
+    auto values = std::make_shared<std::vector<float>>(static_cast<size_t>(count));
+    for (const Part& part : parts) {
+      const Link& link = part.link;
+      const int64_t rows = link.rows(), cols = link.cols;
+      const auto from = decode(*part.tensor->type, part.bytes(), rows, cols);
+      const float offset = offset_of(part);
+      for (int64_t i = 0; i < rows; ++i)
+        for (int64_t c = 0; c < cols; ++c)
+          (*values)[static_cast<size_t>(link.published_index(i, c))] =
+              published_value(link, from[static_cast<size_t>(i * cols + c)], offset);
     }
-    return {DType::f32, published_shape(tensor), std::as_bytes(std::span(*values)), values};
+    return {DType::f32, shape, std::as_bytes(std::span(*values)), values};
   }
 
   Error unknown(std::string_view name) const {
@@ -189,8 +232,7 @@ class Source : public WeightSource {
 
   File file_;
   const Architecture& architecture_;
-  int64_t heads_ = 1, kv_heads_ = 1;
-  std::map<std::string, Entry, std::less<>> entries_;
+  std::map<std::string, Parts, std::less<>> parts_;  // by published name
   std::vector<WeightInfo> list_;
 };
 
@@ -211,6 +253,11 @@ ordered_json make_config(const File& file) {
   config["model_type"] = architecture.model_type;
   config["vocab_size"] = file.at(architecture.vocabulary_rows).shape.front();
   architecture.read_config(file, config);
+  const ArchitectureKeys keys(file);
+  if (!config.contains("num_experts") &&
+      file.metadata().integer(keys.key("expert_count")).value_or(0) > 0)
+    throw file.metadata().error(keys.key("expert_count"),
+                                fmt::format("experts of \"{}\" are not read", architecture.name));
   for (const auto& [key, file_key] : {std::pair("bos_token_id", "tokenizer.ggml.bos_token_id"),
                                       {"eos_token_id", "tokenizer.ggml.eos_token_id"},
                                       {"pad_token_id", "tokenizer.ggml.padding_token_id"}})
