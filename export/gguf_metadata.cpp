@@ -238,8 +238,8 @@ class Describer {
       if (recurs(i) != ((i + 1) % period != 0))
         throw unsupported("this order of recurrent and full layers");
     set("full_attention_interval", u32(static_cast<int64_t>(period)));
-    const auto first =
-        std::ranges::find_if(spec_.blocks, [](const BlockSpec& b) { return b.delta_net.has_value(); });
+    const auto first = std::ranges::find_if(
+        spec_.blocks, [](const BlockSpec& b) { return b.delta_net.has_value(); });
     if (first == spec_.blocks.end()) throw unsupported("a model without recurrent layers");
     const DeltaNetSpec& d = *first->delta_net;
     if (d.key_dim != d.value_dim) throw unsupported("keys and values of different sizes");
@@ -346,6 +346,17 @@ gguf::Metadata describe_model(const Model& model, const gguf::Architecture& arch
                    : model_name(model));
   Describer(model, architecture, metadata, foldings, fallbacks).run();
   return metadata;
+}
+
+std::string why_not(const Model& model) {
+  Foldings foldings;
+  std::vector<Fallback> fallbacks;
+  try {
+    describe_model(model, architecture_of(model), foldings, fallbacks);
+    return {};
+  } catch (const Error& error) {
+    return error.what();
+  }
 }
 
 }  // namespace attar::gguf_export

@@ -1,6 +1,7 @@
 // The keys by which a GGUF file describes a model to llama.cpp.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "compress/architecture/model.h"
@@ -22,6 +23,9 @@ struct Foldings {
 /// architectures don't cover, and for a spec that its keys cannot describe.
 gguf::Metadata describe_model(const Model& model, const gguf::Architecture& architecture,
                               Foldings& foldings, std::vector<Fallback>& fallbacks);
+
+/// What describe_model would throw, in one line; empty when it would not.
+std::string why_not(const Model& model);
 
 /// The row for the model's family, or bad_input listing the families that have one.
 const gguf::Architecture& architecture_of(const Model& model);

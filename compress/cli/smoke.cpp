@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <map>
 #include <utility>
@@ -19,16 +18,13 @@
 #include "compress/cli/command.h"
 #include "compress/cli/random_model.h"
 #include "compress/cli/smoke_recipe.h"
+#include "compress/cli/smoke_steps.h"
 #include "compress/cli/training.h"
 #include "compress/formats/safetensors.h"
 #include "compress/pipeline/builtin_recipe.h"
-#include "compress/runtime/encoder.h"
-#include "compress/runtime/model.h"
 
 namespace attar::cli {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 /// A directory that goes when the run ends, however it ends.
 class TemporaryDirectory {
@@ -50,126 +46,19 @@ class TemporaryDirectory {
   fs::path path_;
 };
 
-/// The lines of the result: one a step, as soon as it is done.
-class Outcome {
- public:
-  explicit Outcome(bool json) : json_(json) {}
-
-  /// Runs a step that returns what is to be said about it; false when it failed.
-  template <class Work>
-  bool step(const std::string& name, const std::string& type, Work work) {
-    const auto start = Clock::now();
-    try {
-      const std::string detail = work();
-      add("ok", name, type, detail, start);
-      return true;
-    } catch (const Error& error) {
-      if (error.code() == ExitCode::interrupted) throw;
-      std::string detail = error.what();
-      if (!error.where().empty()) detail += " (" + error.where() + ")";
-      add("FAIL", name, type, detail, start);
-    } catch (const std::exception& error) {
-      add("FAIL", name, type, error.what(), start);
-    }
-    failed_ = true;
-    return false;
-  }
-
-  /// A step that cannot be tried because another failed.
-  void skip(const std::string& name, const std::string& type, const std::string& why) {
-    leave_out(name, type, why);
-    failed_ = true;
-  }
-  /// A step that is not wanted.
-  void leave_out(const std::string& name, const std::string& type, const std::string& why) {
-    add("-", name, type, why, Clock::now());
-  }
-
-  int finish() const {
-    if (json_)
-      fmt::print("{}\n", nlohmann::ordered_json{{"ok", !failed_}, {"steps", rows_}}.dump(2));
-    return static_cast<int>(failed_ ? ExitCode::failed : ExitCode::ok);
-  }
-
- private:
-  void add(const char* result, const std::string& name, const std::string& type,
-           const std::string& detail, Clock::time_point start) {
-    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
-    rows_.push_back({{"step", name},
-                     {"type", type},
-                     {"result", result},
-                     {"seconds", seconds},
-                     {"detail", detail}});
-    if (json_) return;
-    fmt::print("{:<5}{:<14}{:<10}{:>6.1f} s  {}\n", result, name, type, seconds, detail);
-    std::fflush(stdout);
-  }
-
-  bool json_, failed_ = false;
-  nlohmann::ordered_json rows_ = nlohmann::ordered_json::array();
-};
-
-constexpr int64_t kIds = 24;
-
-std::vector<int32_t> some_ids(int64_t vocab) {
-  std::vector<int32_t> ids;
-  for (int64_t i = 0; i < kIds; ++i) ids.push_back(static_cast<int32_t>((i * i * 37 + 5) % vocab));
-  return ids;
-}
-
-/// Loads a model that writes text and reads some ids, in one go and one by one.
-std::vector<float> runtime_logits(const Model& opened) {
-  const auto model = RuntimeModel::load(opened);
-  const int64_t vocab = model->spec().vocab;
-  const auto ids = some_ids(vocab);
-  std::vector<float> together(static_cast<size_t>(kIds * vocab)), single(together.size());
-  Session(model).advance_all(ids, together.data());
-  Session session(model);
-  for (int64_t i = 0; i < kIds; ++i)
-    session.advance_all(std::span(ids).subspan(static_cast<size_t>(i), 1),
-                        single.data() + i * vocab);
-  if (together != single)
-    throw failure("one by one, the ids give other logits than read in one go",
-                  opened.path.string());
-  return together;
-}
-
-/// Loads an encoder and reads a text, alone and beside another.
-std::vector<float> encoder_result(const Model& opened) {
-  const auto model = EncoderModel::load(opened);
-  const auto ids = some_ids(model->spec().vocab);
-  const TextIds text{ids, {}}, other{std::span(ids).first(7), {}};
-  const auto alone = model->run(std::span(&text, 1));
-  const TextIds both[] = {other, text};
-  const auto beside = model->run(both);
-  if (!std::equal(alone.begin(), alone.end(), beside.end() - static_cast<long>(alone.size())))
-    throw failure("beside another, a text gives another result", opened.path.string());
-  return alone;
-}
-
 /// The trainable model's results beside the runtime's.
 std::string compare_backends(const fs::path& directory, const std::vector<float>& expected) {
-  constexpr float kTolerance = 1e-3f;
   const ModelSpec spec = open_model(directory / "model").spec;
   const fs::path input = directory / "in.safetensors", output = directory / "out.safetensors";
-  SafetensorsWriter writer(input, {{"input_ids", DType::i64, {1, kIds}}});
+  SafetensorsWriter writer(input, {{"input_ids", DType::i64, {1, kSmokeIds}}});
   std::vector<int64_t> ids;
-  for (const int32_t id : some_ids(spec.vocab)) ids.push_back(id);
+  for (const int32_t id : smoke_ids(spec.vocab)) ids.push_back(id);
   writer.write("input_ids", std::as_bytes(std::span(ids)));
   writer.finish();
   training_backend()->logits(directory / "model", {}, input, output);
   const char* name = spec.task == Task::embed ? "embedding" : "logits";
   const auto found = Safetensors::open(output).at(name).floats();
-  if (found.size() != expected.size())
-    throw failure(fmt::format("{} values where the runtime has {}", found.size(), expected.size()));
-  float worst = 0;
-  for (size_t i = 0; i < expected.size(); ++i) {
-    const float difference = std::abs(expected[i] - found[i]);
-    if (!(difference <= worst)) worst = difference;  // NaN too
-  }
-  const std::string text = fmt::format("largest difference to the runtime {:.2g}", worst);
-  if (!(worst <= kTolerance)) throw failure(text);
-  return text;
+  return difference(found, expected);
 }
 
 /// The model before any stage: does it load, and do both implementations agree?
@@ -178,11 +67,13 @@ void check_model(const fs::path& directory, Outcome& outcome) {
   const bool runs = outcome.step("runtime", "logits", [&] {
     const Model opened = open_model(directory / "model");
     const bool writes = opened.spec.task == Task::causal_lm;
-    results = writes ? runtime_logits(opened) : encoder_result(opened);
-    return fmt::format("{} ids, the same {}", kIds, writes ? "one by one" : "beside another text");
+    results = results_of(opened);
+    return fmt::format("{} ids, the same {}", kSmokeIds,
+                       writes ? "one by one" : "beside another text");
   });
   if (runs && training_backend())
     outcome.step("torch", "logits", [&] { return compare_backends(directory, results); });
+  if (runs) check_gguf(directory, results, outcome);
 }
 
 /// Stages that a stage's options refer to.

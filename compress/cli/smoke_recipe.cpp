@@ -170,6 +170,7 @@ stages:
   - {{name: distil, type: distill, teacher: model, data: ids, steps: {0}, batch: {1}, window: {2}}}
   - {{name: lora, type: lora, data: ids, rank: 4, alpha: 8, steps: {0}, batch: {1}, window: {2}}}
   - {{name: gptq, type: quantize, method: gptq, scheme: W4A16, group_size: 32, data: ids}}
+  - {{name: awq, from: lora, type: quantize, method: awq, scheme: W4A16_ASYM, group_size: 32, data: ids}}
 evaluate: {{data: ids, metrics: [{4}]}}
 )",
       kSteps, kBatch, kSmokeWindow, heads_can_go(directory, spec) ? ", heads: 0.5" : "",
