@@ -1,11 +1,14 @@
 // What of the table of metrics an evaluation was asked for.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <map>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "compress/base/error.h"
 #include "compress/pipeline/evaluation.h"
 #include "eval/metric.h"
 
@@ -30,5 +33,15 @@ Choice choose(const EvaluationRequest& request);
 bool over_ids(Needs needs);
 /// Whether it comes from running encoders over texts (see encoders.h).
 bool over_texts(Needs needs);
+
+/// bad_input when two items of a list (`what`) have one name.
+template <class Named>
+void require_distinct_names(const std::vector<Named>& list, const char* what) {
+  std::set<std::string> names;
+  for (const auto& item : list)
+    if (!names.insert(item.name).second)
+      throw bad_input(fmt::format("two {} are named '{}'", what, item.name), {},
+                      "give each its own name: name=path");
+}
 
 }  // namespace attar::eval

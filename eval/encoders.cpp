@@ -29,7 +29,7 @@ class EncoderEvaluation {
       : request_(request),
         cache_(request.cache.empty() ? fs::path() : request.cache / "rows"),
         hashes_(request.cache.empty() ? fs::path() : request.cache / "hashes.json") {
-    require_distinct_names();
+    require_distinct_names(request.models, "models");
     if (!request.tasks.empty())
       throw bad_input("tasks are for models that write text", "--task",
                       "name labelled texts with --data");
@@ -64,14 +64,6 @@ class EncoderEvaluation {
              const auto found = find_metrics(name);
              return std::any_of(found.begin(), found.end(), over);
            });
-  }
-
-  void require_distinct_names() const {
-    std::set<std::string> names;
-    for (const auto& model : request_.models)
-      if (!names.insert(model.name).second)
-        throw bad_input(fmt::format("two models are named '{}'", model.name), {},
-                        "give each its own name: name=path");
   }
 
   void require_alike(const Subject& subject) const {

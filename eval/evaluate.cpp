@@ -30,15 +30,6 @@ uint64_t available_memory() {
   return 0;
 }
 
-template <class Named>
-void require_distinct_names(const std::vector<Named>& list, const char* what) {
-  std::set<std::string> names;
-  for (const auto& item : list)
-    if (!names.insert(item.name).second)
-      throw bad_input(fmt::format("two {} are named '{}'", what, item.name), {},
-                      "give each its own name: name=path");
-}
-
 /// One metric's rows, of a task where it is over tasks.
 struct Part {
   const Metric* metric;
@@ -101,7 +92,7 @@ class Evaluation {
 
   void open_reference(bool text) {
     reference_ = open_subject(*request_.reference, text);
-    for (const auto& subject : subjects_) require_comparable(subject, *reference_, text);
+    for (const auto& subject : subjects_) require_comparable(subject, *reference_);
   }
 
   /// Models that share tokenizer and vocabulary share their material. Ready-made ids are the same
@@ -135,6 +126,23 @@ class Evaluation {
                            task.truncated, task.task->examples.size(),
                            request_.window.value_or(positions)));
       }
+    }
+    if (reference_ && reads_text()) require_reference_ids(positions);
+  }
+
+  /// Tokenizers that differ in how they are written down may still give the same ids.
+  void require_reference_ids(int64_t positions) {
+    for (const auto& subject : subjects_) {
+      if (key_of(subject) == key_of(*reference_)) continue;
+      if (!materials_.contains(key_of(*reference_)))
+        materials_[key_of(*reference_)] =
+            prepare_material(request_, choice_, tasks_, *reference_, positions);
+      require_same_ids(materials_.at(key_of(subject)), materials_.at(key_of(*reference_)), subject,
+                       reference_->name);
+      note(
+          fmt::format("the tokenizers of '{}' and the reference '{}' are written down differently; "
+                      "both turn this text into the same ids",
+                      subject.name, reference_->name));
     }
   }
 

@@ -208,4 +208,21 @@ Material prepare_material(const EvaluationRequest& request, const Choice& choice
   return material;
 }
 
+void require_same_ids(const Material& model, const Material& reference, const Subject& subject,
+                      const std::string& reference_name) {
+  bool same = model.prompts == reference.prompts && model.tasks.size() == reference.tasks.size() &&
+              model.windows.sequences.ids == reference.windows.sequences.ids &&
+              model.chunks.sequences.ids == reference.chunks.sequences.ids &&
+              model.documents.sequences.ids == reference.documents.sequences.ids;
+  for (size_t t = 0; same && t < model.tasks.size(); ++t)
+    same = model.tasks[t].sequences.ids == reference.tasks[t].sequences.ids;
+  if (!same)
+    throw bad_input(
+        fmt::format("'{}' and the reference '{}' turn this text into different ids: their "
+                    "distributions can't be compared",
+                    subject.name, reference_name),
+        subject.model.path.string(),
+        "give the data as ids (a safetensors file), or leave out kl, top1 and delta_p");
+}
+
 }  // namespace attar::eval

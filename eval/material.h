@@ -35,6 +35,11 @@ Material prepare_material(const EvaluationRequest& request, const Choice& choice
                           const std::vector<std::shared_ptr<const LoadedTask>>& tasks,
                           const Subject& subject, int64_t positions);
 
+/// bad_input unless both are the same ids, of a model and its reference whose tokenizers are
+/// spelled differently.
+void require_same_ids(const Material& model, const Material& reference, const Subject& subject,
+                      const std::string& reference_name);
+
 /// Ready-made ids instead of text.
 bool is_ids(const DataSpec& data);
 

@@ -67,6 +67,11 @@ Subject open_subject(const EvaluationModel& model, bool text) {
     if (text) throw;
     subject.tokenizer_note = std::string("none: ") + e.what();
   }
+  if (text && subject.tokenizer->length_limit() > 0 &&
+      subject.model.spec.task == attar::Task::causal_lm)
+    throw bad_input(fmt::format("the tokenizer cuts every text off after {} tokens",
+                                subject.tokenizer->length_limit()),
+                    model.directory.string(), "set \"truncation\" to null in tokenizer.json");
   if (subject.tokenizer && subject.tokenizer->vocab_size() > subject.model.spec.vocab)
     throw bad_input(fmt::format("the tokenizer has {} tokens, the model's embedding {} rows",
                                 subject.tokenizer->vocab_size(), subject.model.spec.vocab),
@@ -87,11 +92,9 @@ bool same_tokens(const Tokenizer& a, const Tokenizer& b) {
 
 }  // namespace
 
-void require_comparable(const Subject& model, const Subject& reference, bool text) {
+void require_comparable(const Subject& model, const Subject& reference) {
   const std::string hint =
-      text ? "choose a reference of the same family, data as ids (a safetensors file), or metrics "
-             "without kl, top1 and delta_p"
-           : "choose a reference of the same family, or metrics without kl, top1 and delta_p";
+      "choose a reference of the same family, or metrics without kl, top1 and delta_p";
   if (model.model.spec.vocab != reference.model.spec.vocab)
     throw bad_input(
         fmt::format("'{}' predicts {} ids and the reference '{}' {}: their distributions can't be "
@@ -100,7 +103,7 @@ void require_comparable(const Subject& model, const Subject& reference, bool tex
         model.model.path.string(), hint);
   if (model.tokenizer && reference.tokenizer &&
       model.tokenizer->hash() != reference.tokenizer->hash() &&
-      (text || !same_tokens(*model.tokenizer, *reference.tokenizer)))
+      !same_tokens(*model.tokenizer, *reference.tokenizer))
     throw bad_input(
         fmt::format("'{}' and the reference '{}' have different tokenizers: their distributions "
                     "can't be compared",

@@ -27,8 +27,8 @@ struct Subject {
 /// read is bad_input; for ready-made ids it is a note.
 Subject open_subject(const EvaluationModel& model, bool text);
 
-/// bad_input unless KL and top-1 of `model` to `reference` mean something: the same tokens by id
-/// and, when `text` is read, the same way from text to ids.
-void require_comparable(const Subject& model, const Subject& reference, bool text);
+/// bad_input unless KL and top-1 of `model` to `reference` mean something: the same tokens by id.
+/// That texts become the same ids is for their material to show (require_same_ids).
+void require_comparable(const Subject& model, const Subject& reference);
 
 }  // namespace attar::eval

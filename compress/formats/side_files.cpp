@@ -30,7 +30,7 @@ bool carried(const fs::path& file) {
   const std::string name = file.filename().string(), extension = file.extension().string();
   for (const std::string_view known : kNames)
     if (name == known) return true;
-  return extension == ".model" || extension == ".tiktoken" || name == "tokenizer.gguf" ||
+  return extension == ".model" || extension == ".tiktoken" || name == gguf::kVocabularyFile ||
          name.starts_with("LICENSE") || name.starts_with("NOTICE");
 }
 
@@ -42,9 +42,8 @@ std::string copy_vocabulary(const fs::path& file, const fs::path& to) {
   for (const auto& [key, value] : opened.metadata().entries())
     if (key == "general.architecture" || key == "general.name" || key.starts_with("tokenizer."))
       metadata.set(key, value);
-  constexpr const char* kName = "tokenizer.gguf";
-  gguf::Writer(to / kName, metadata, {}).finish();
-  return kName;
+  gguf::Writer(to / gguf::kVocabularyFile, metadata, {}).finish();
+  return gguf::kVocabularyFile;
 }
 
 }  // namespace

@@ -1,6 +1,9 @@
 #include "compress/tokenizer/chat_template.h"
 
+#include <fmt/core.h>
+
 #include "compress/base/error.h"
+#include "compress/formats/gguf/file.h"
 
 namespace attar {
 namespace {
@@ -32,14 +35,36 @@ std::string template_text(const jinja::Value& entry, const std::string& where) {
                   where);
 }
 
+/// The template of a GGUF file with the tokens that it names, in tokenizer_config.json's keys.
+jinja::Value gguf_config(const fs::path& file) {
+  const gguf::File opened = gguf::File::open(file);
+  const gguf::Metadata& metadata = opened.metadata();
+  jinja::Value config = jinja::Value::object();
+  if (const auto* text = metadata.text("tokenizer.chat_template")) config["chat_template"] = *text;
+  const auto* tokens = metadata.texts("tokenizer.ggml.tokens");
+  for (const auto& [token, key] : {std::pair("bos_token", "bos"),
+                                   {"eos_token", "eos"},
+                                   {"pad_token", "padding"},
+                                   {"unk_token", "unknown"}}) {
+    const auto id = metadata.integer(fmt::format("tokenizer.ggml.{}_token_id", key));
+    if (id && tokens != nullptr && *id >= 0 && *id < std::ssize(*tokens))
+      config[token] = (*tokens)[static_cast<size_t>(*id)];
+  }
+  return config;
+}
+
 }  // namespace
 
-std::optional<ChatTemplate> ChatTemplate::load(const fs::path& directory) {
-  const auto config_path = directory / "tokenizer_config.json",
-             file = directory / "chat_template.jinja";
-  const auto config = read_config(config_path);
+std::optional<ChatTemplate> ChatTemplate::load(const fs::path& model) {
+  const auto config_path = model / "tokenizer_config.json", file = model / "chat_template.jinja";
+  auto config = read_config(config_path);
   ChatTemplate result;
   std::string where = config_path.string();
+  if (!fs::exists(config_path) && !fs::exists(file))
+    if (const auto vocabulary = gguf::find_vocabulary_file(model)) {
+      where = vocabulary->string() + ": tokenizer.chat_template";
+      config = gguf_config(*vocabulary);
+    }
   if (fs::exists(file)) {
     where = file.string();
     result.source_ = read_text(file);

@@ -17,9 +17,9 @@ struct ChatMessage {
 class ChatTemplate {
  public:
   /// The model directory's chat_template.jinja, or `chat_template` of its tokenizer_config.json (of
-  /// several the one named "default"); nothing when it has none. Throws bad_input when it can't be
-  /// parsed.
-  static std::optional<ChatTemplate> load(const fs::path& directory);
+  /// several the one named "default"), or what its GGUF file carries; nothing when it has none.
+  /// Throws bad_input when it can't be parsed.
+  static std::optional<ChatTemplate> load(const fs::path& model);
 
   /// The text to encode without further special tokens: the template writes its own BOS. With
   /// `generation_prompt` it ends where the assistant begins. Throws bad_input when the template

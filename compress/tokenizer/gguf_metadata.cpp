@@ -8,6 +8,7 @@ GgufVocabulary read_gguf_vocabulary(const gguf::Metadata& metadata) {
   const auto key = [](const char* name) { return fmt::format("tokenizer.ggml.{}", name); };
   GgufVocabulary out;
   out.where = metadata.where();
+  if (const auto* name = metadata.text("general.name")) out.name = *name;
   out.model = metadata.required_text(key("model"));
   if (const auto* pre = metadata.text(key("pre"))) out.pre = *pre;
   const auto* tokens = metadata.texts(key("tokens"));

@@ -179,7 +179,20 @@ class Builder {
       if (control || kind(i) == TokenKind::user_defined)
         added.push_back(added_token(in_.tokens[i], static_cast<int64_t>(i), control));
     }
+    if (is_phi3())
+      for (auto& token : added) {
+        const std::string content = token["content"];
+        token["rstrip"] = content != "<unk>" && content != "<s>" && content != "<|endoftext|>";
+      }
     tree()["added_tokens"] = std::move(added);
+  }
+
+  /// Phi-3's own tokens take the white space behind them along, which no key says: llama.cpp tells
+  /// it by the model's name (src/llama-vocab.cpp), and so do we.
+  bool is_phi3() const {
+    std::string name = in_.name;
+    for (char& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    return name.find("phi-3") != std::string::npos || name.find("phi3") != std::string::npos;
   }
 
   void need_scores() const {

@@ -14,6 +14,7 @@ namespace attar {
 
 struct GgufVocabulary {
   std::string where;                 // the file, for messages
+  std::string name;                  // of the model, "Phi-3.5-mini-instruct"
   std::string model;                 // "llama", "gpt2", "bert", "t5"
   std::string pre;                   // how a byte-level BPE cuts words: "llama-bpe", "qwen2", …
   std::vector<std::string> tokens;   // by id

@@ -1,7 +1,8 @@
 // Which file a tokenizer is loaded from. In a directory the first of these counts: tokenizer.json;
 // tokenizer.model or spiece.model (SentencePiece, or tiktoken's lines as in Llama 3's); vocab.json
-// with merges.txt (GPT-2); vocab.txt (BERT); the only *.tiktoken. A file may be any of these, or a
-// .gguf, by its ending; other endings are read as tokenizer.json.
+// with merges.txt (GPT-2); vocab.txt (BERT); the only *.tiktoken; tokenizer.gguf, the vocabulary of
+// a GGUF file that the model was made from; the model itself when it is the only *.gguf. A file may
+// be any of these by its ending; other endings are read as tokenizer.json.
 #include <fmt/core.h>
 
 #include "compress/base/error.h"
@@ -37,7 +38,12 @@ std::optional<fs::path> only_file(const fs::path& directory, const char* extensi
   return only;
 }
 
-TokenizerDefinition define_by_directory(const fs::path& directory) {
+std::shared_ptr<const Tokenizer> load_gguf(const fs::path& file) {
+  return make_gguf_tokenizer(read_gguf_vocabulary(gguf::File::open(file).metadata()));
+}
+
+/// Nothing when none of the files is there.
+std::optional<TokenizerDefinition> define_by_directory(const fs::path& directory) {
   const auto file = [&](const char* name) { return directory / name; };
   if (fs::exists(file("tokenizer.json"))) return define_by_file(file("tokenizer.json"));
   for (const char* name : {"tokenizer.model", "spiece.model"})
@@ -46,17 +52,19 @@ TokenizerDefinition define_by_directory(const fs::path& directory) {
     return define_by_vocabulary_and_merges(directory);
   if (fs::exists(file("vocab.txt"))) return define_by_file(file("vocab.txt"));
   if (const auto found = only_file(directory, ".tiktoken")) return define_by_file(*found);
-  throw bad_input("the directory has no tokenizer", directory.string(),
-                  "copy the model's tokenizer.json into it; tokenizer.model, vocab.json with "
-                  "merges.txt, vocab.txt and *.tiktoken are read as well");
+  return {};
 }
 
 }  // namespace
 
 std::shared_ptr<const Tokenizer> Tokenizer::load(const fs::path& path) {
-  if (path.extension() == ".gguf" && !fs::is_directory(path))
-    return make_gguf_tokenizer(read_gguf_vocabulary(gguf::File::open(path).metadata()));
-  return make_tokenizer(fs::is_directory(path) ? define_by_directory(path) : define_by_file(path));
+  if (!fs::is_directory(path))
+    return path.extension() == ".gguf" ? load_gguf(path) : make_tokenizer(define_by_file(path));
+  if (auto definition = define_by_directory(path)) return make_tokenizer(std::move(*definition));
+  if (const auto vocabulary = gguf::find_vocabulary_file(path)) return load_gguf(*vocabulary);
+  throw bad_input("the directory has no tokenizer", path.string(),
+                  "copy the model's tokenizer.json into it; tokenizer.model, vocab.json with "
+                  "merges.txt, vocab.txt and *.tiktoken are read as well");
 }
 
 }  // namespace attar

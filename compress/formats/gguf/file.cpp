@@ -309,4 +309,11 @@ std::optional<fs::path> find_model_file(const fs::path& path) {
   return only;
 }
 
+std::optional<fs::path> find_vocabulary_file(const fs::path& path) {
+  if (auto model = find_model_file(path)) return model;
+  const fs::path file = path / kVocabularyFile;
+  if (fs::exists(file)) return file;
+  return {};
+}
+
 }  // namespace attar::gguf

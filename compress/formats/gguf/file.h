@@ -66,4 +66,10 @@ bool is_gguf(const fs::path& path);
 /// in a directory without config.json. Nothing otherwise.
 std::optional<fs::path> find_model_file(const fs::path& path);
 
+/// What a model that was made from a GGUF file has as its tokenizer: a file with nothing else in it.
+constexpr const char* kVocabularyFile = "tokenizer.gguf";
+/// The GGUF file with the tokenizer that a path to a model means: find_model_file(), or the one
+/// above in a directory. Nothing otherwise.
+std::optional<fs::path> find_vocabulary_file(const fs::path& path);
+
 }  // namespace attar::gguf
