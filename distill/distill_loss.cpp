@@ -1,6 +1,10 @@
 #include "distill/distill_loss.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
+
+#include "compress/base/error.h"
 
 namespace attar::distill {
 namespace {
@@ -45,6 +49,15 @@ std::vector<double> DistillLoss::weights() const {
 bool DistillLoss::needs_teacher() const {
   return std::any_of(terms_.begin(), terms_.end(),
                      [](const Term& term) { return term.info->needs_teacher(); });
+}
+
+void DistillLoss::require_fit(bool vectors, const std::string& where) const {
+  for (const Term& term : terms_)
+    if ((term.info->needs == LossNeeds::vectors) != vectors)
+      throw bad_input(fmt::format("the loss '{}' does not fit this model", term.info->name), where,
+                      vectors ? "an embedder gives vectors: loss: {cosine: 1}"
+                              : "cosine compares an embedder's vectors; logits have kl, ce and "
+                                "others, see `attar list losses`");
 }
 
 void DistillLoss::row(const LossInput& input, float scale, float* grad, double* values) const {

@@ -20,6 +20,11 @@ class DistillLoss : public RowLoss {
 
   /// False when only the data's labels are used.
   bool needs_teacher() const;
+  /// Whether the data's labels are used at all.
+  bool needs_label() const { return label_; }
+  /// bad_input naming a loss that does not fit: `vectors` are an embedder's outputs, other models
+  /// have logits. `where` is the key's place.
+  void require_fit(bool vectors, const std::string& where) const;
 
  private:
   struct Term {

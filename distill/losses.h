@@ -27,8 +27,9 @@ struct LossRow {
   const float *log_p = nullptr, *p = nullptr;    // teacher at T [vocab]
 };
 
-/// What of a LossRow a loss reads.
-enum class LossNeeds { label, distributions, logits };
+/// What of a LossRow a loss reads. With vectors, `student` and `teacher` are an embedder's,
+/// [vocab].
+enum class LossNeeds { label, distributions, logits, vectors };
 
 struct LossInfo {
   const char* name;
@@ -51,5 +52,6 @@ LossInfo skew_kl_loss();
 LossInfo tv_loss();
 LossInfo ce_loss();
 LossInfo logit_mse_loss();
+LossInfo cosine_loss();
 
 }  // namespace attar::distill

@@ -7,6 +7,9 @@ namespace attar::distill {
 
 void TrainOptions::check(const Node& node, Problems& problems) const {
   training.check(node, problems);
+  if (architecture && labels == "data")
+    problems.add("'labels' goes with an input model", node["labels"].where(),
+                 "a model from scratch is a causal language model");
   if (!architecture) {
     if (tokenizer)
       problems.add("'tokenizer' goes with 'architecture'", node["tokenizer"].where(),
@@ -50,13 +53,24 @@ void DistillOptions::check(const Node& node, Problems& problems) const {
                  "for instance {kl: 0.9, ce: 0.1}");
 }
 
-LossWeights DistillOptions::usual_loss() {
+namespace {
+
+LossWeights weights_of(std::initializer_list<std::pair<std::string_view, double>> named) {
   LossWeights usual;
-  for (size_t i = 0; i < usual.weights.size(); ++i) {
-    const std::string_view name = losses()[i].name;
-    usual.weights[i] = name == "kl" ? 0.9 : name == "ce" ? 0.1 : 0.0;
-  }
+  for (size_t i = 0; i < usual.weights.size(); ++i)
+    for (const auto& [name, weight] : named)
+      if (name == losses()[i].name) usual.weights[i] = weight;
   return usual;
+}
+
+}  // namespace
+
+LossWeights DistillOptions::usual_loss() {
+  return weights_of({{"kl", 0.9}, {"ce", 0.1}});
+}
+
+LossWeights DistillOptions::usual_vector_loss() {
+  return weights_of({{"cosine", 1.0}});
 }
 
 }  // namespace attar::distill

@@ -52,6 +52,7 @@ struct TokenizerOptions {
 struct TrainOptions {
   std::optional<ArchitectureOptions> architecture;
   std::optional<TokenizerOptions> tokenizer;
+  std::string labels = "model";
   TrainingOptions training;
 
   template <class Visitor>
@@ -59,6 +60,10 @@ struct TrainOptions {
     v("architecture", architecture,
       "start from scratch with these dimensions; default: continue the input model");
     v("tokenizer", tokenizer, "from scratch: where the tokenizer comes from");
+    v("labels", labels,
+      "of a classifier: the model's own, or those of the data, for which an encoder gets a new "
+      "head",
+      one_of("model", "data"));
     training.fields(v);
   }
   void check(const Node& node, Problems& problems) const;
@@ -88,7 +93,7 @@ struct DistillOptions {
   template <class Visitor>
   void fields(Visitor& v) {
     v("teacher", teacher, "the model to learn from: `model` or a stage's name", required());
-    v("loss", loss, "weight of each loss; default: kl 0.9, ce 0.1");
+    v("loss", loss, "weight of each loss; default: kl 0.9, ce 0.1 (embedders: cosine 1)");
     v("temperature", temperature, "softmax temperature of the losses between teacher and student",
       above(0));
     v("jsd_beta", jsd_beta, "the teacher's share in jsd's mixture", above(0, 1));
@@ -98,6 +103,7 @@ struct DistillOptions {
   }
   void check(const Node& node, Problems& problems) const;
   static LossWeights usual_loss();
+  static LossWeights usual_vector_loss();
 };
 
 }  // namespace attar::distill

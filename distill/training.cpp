@@ -9,10 +9,12 @@
 #include "compress/base/random.h"
 #include "compress/model/torch_compat.h"
 #include "compress/tokenizer/bpe_trainer.h"
-#include "compress/training/emit.h"
 #include "compress/training/estimate.h"
+#include "compress/training/language.h"
 #include "compress/training/setup.h"
 #include "distill/distill_loss.h"
+#include "distill/encoders.h"
+#include "distill/finish.h"
 #include "distill/options.h"
 
 namespace attar {
@@ -20,23 +22,6 @@ namespace {
 
 using distill::DistillOptions;
 using distill::TrainOptions;
-
-/// Writes what was trained and enters the stage's rows into its report.
-void finish(StageContext& context, const TrainingRun& run, const TrainingResult& result,
-            const nlohmann::ordered_json& config, const fs::path& side_files) {
-  StageReport& report = context.report;
-  const DType dtype = output_dtype(run.options.output_dtype, config_dtype(config));
-  report.facts.update(training_facts(run, result));
-  report.facts["output_dtype"] = torch_dtype_name(dtype);
-  report.curves = result.curves;
-  if (result.resumed_from && result.resumed_threads != run.threads)
-    report.fallbacks.push_back({"bytes may differ from an uninterrupted run", context.spec.name,
-                                fmt::format("resumed with {} threads, begun with {}", run.threads,
-                                            result.resumed_threads)});
-  const at::Tensor ids = probe_ids(run.windows.ids, run.windows.window, 2);
-  const ReadBack check = emit(run.model, config, dtype, context.output / "model", side_files, ids);
-  report.checks.push_back({"model read back", check.passed, check.detail});
-}
 
 /// From scratch: where the tokenizer's files lie once made or copied.
 fs::path prepare_tokenizer(const StageContext& context, const TrainOptions& options) {
@@ -92,8 +77,18 @@ Start from_input(const StageContext& context) {
   return {model.config, model.spec, opened.tokenizer, context.input, model.weights};
 }
 
+/// An encoder is not for next tokens.
+bool encodes(const fs::path& model) {
+  return !model.empty() && open_model(model).spec.task != Task::causal_lm;
+}
+
 void train_model(StageContext& context) {
   const auto options = context.options<TrainOptions>();
+  if (!options.architecture && encodes(context.input))
+    return distill::train_encoder(context, options);
+  if (options.labels == "data")
+    throw bad_input("labels are for classifiers, and the model writes text",
+                    context.spec.where + ".labels");
   const Start start = options.architecture ? from_scratch(context, options) : from_input(context);
   const TrainingData data =
       load_training_data(context.recipe, options.training, start.tokenizer.get(), start.spec,
@@ -104,42 +99,24 @@ void train_model(StageContext& context) {
   else
     model.initialize(Random(context.seed).next());
   const CrossEntropy loss;
+  LanguageObjective objective(model, data.train, data.validation ? &*data.validation : nullptr,
+                              loss, nullptr);
   const TrainingRun run{.model = model,
-                        .windows = data.train,
-                        .validation = data.validation ? &*data.validation : nullptr,
-                        .loss = loss,
-                        .teacher = nullptr,
+                        .objective = objective,
                         .options = options.training,
                         .seed = context.seed,
                         .threads = context.threads,
                         .scratch = context.scratch,
                         .label = context.spec.name};
-  finish(context, run, train(run), start.config, start.side_files);
-}
-
-/// The same ids must mean the same tokens, or the teacher's distribution means nothing.
-void compare_vocabularies(const OpenedModel& student, const OpenedModel& teacher,
-                          StageContext& context) {
-  const std::string where = teacher.model.path.string();
-  if (student.model.spec.vocab != teacher.model.spec.vocab)
-    throw bad_input(fmt::format("the teacher has {} ids, the student {}", teacher.model.spec.vocab,
-                                student.model.spec.vocab),
-                    where, "teacher and student must share a tokenizer");
-  if (student.tokenizer && teacher.tokenizer) {
-    if (student.tokenizer->hash() != teacher.tokenizer->hash())
-      throw bad_input("teacher and student have different tokenizers", where,
-                      "the same id would mean different tokens");
-    return;
-  }
-  context.report.fallbacks.push_back(
-      {"tokenizers were not compared", where, "teacher or student has no tokenizer.json"});
+  distill::finish(context, run, train(run), start.config, start.side_files);
 }
 
 void distill_model(StageContext& context) {
   const auto options = context.options<DistillOptions>();
+  if (encodes(context.input)) return distill::distill_encoder(context, options);
   const OpenedModel student = open_for_training(context.input);
   const OpenedModel teacher = open_for_training(context.model_of(options.teacher));
-  compare_vocabularies(student, teacher, context);
+  distill::compare_vocabularies(student, teacher, context);
   const int64_t positions =
       std::min(student.model.spec.max_positions, teacher.model.spec.max_positions);
   const int64_t window = training_window(options.training, positions);
@@ -152,6 +129,7 @@ void distill_model(StageContext& context) {
       load_training_data(context.recipe, options.training, student.tokenizer.get(),
                          student.model.spec, window, context.seed);
   const distill::DistillLoss loss(options);
+  loss.require_fit(false, context.spec.where + ".loss");
   TrainableModel model(student.model.spec, precision(options.training), Weights::trained);
   model.load(*student.model.weights);
   std::optional<TrainableModel> teacher_model;
@@ -159,11 +137,10 @@ void distill_model(StageContext& context) {
     teacher_model.emplace(teacher.model.spec, precision(options.training), Weights::frozen);
     teacher_model->load(*teacher.model.weights);
   }
+  LanguageObjective objective(model, data.train, data.validation ? &*data.validation : nullptr,
+                              loss, teacher_model ? &*teacher_model : nullptr);
   const TrainingRun run{.model = model,
-                        .windows = data.train,
-                        .validation = data.validation ? &*data.validation : nullptr,
-                        .loss = loss,
-                        .teacher = teacher_model ? &*teacher_model : nullptr,
+                        .objective = objective,
                         .options = options.training,
                         .seed = context.seed,
                         .threads = context.threads,
@@ -171,7 +148,7 @@ void distill_model(StageContext& context) {
                         .label = context.spec.name};
   const TrainingResult result = train(run);
   teacher_model.reset();
-  finish(context, run, result, student.model.config, context.input);
+  distill::finish(context, run, result, student.model.config, context.input);
 }
 
 }  // namespace

@@ -7,9 +7,10 @@
 
 #include "compress/base/random.h"
 #include "compress/model/torch_compat.h"
-#include "compress/training/emit.h"
 #include "compress/training/estimate.h"
+#include "compress/training/language.h"
 #include "compress/training/setup.h"
+#include "compress/training/text_objective.h"
 #include "lora/merge.h"
 #include "lora/options.h"
 #include "lora/targets.h"
@@ -26,8 +27,14 @@ std::string base_model(const StageContext& context) {
   return from == "model" ? context.recipe.model : "../../" + from + "/model";
 }
 
-LoraConfig adapter_config(const LoraOptions& options, const std::string& base_model) {
+LoraConfig adapter_config(const LoraOptions& options, const std::string& base_model, Task task) {
   LoraConfig config;
+  if (task == Task::classify) {
+    config.task_type = "SEQ_CLS";
+    config.saved = {"classifier"};
+  } else if (task == Task::embed) {
+    config.task_type = "FEATURE_EXTRACTION";
+  }
   config.rank = options.rank;
   config.alpha = options.alpha;
   config.dropout = options.dropout;
@@ -55,11 +62,74 @@ std::vector<LoraModule> modules_of(TrainableModel& model,
   return modules;
 }
 
+/// The linears of a classifier's head that PEFT trains whole: those whose module it calls
+/// "classifier". BERT's pooler belongs to the encoder and is left as it is.
+std::vector<const LinearSpec*> head_of(const ModelSpec& spec) {
+  std::vector<const LinearSpec*> head;
+  for (const LinearSpec* linear : {&spec.pooler, &spec.classifier})
+    if (spec.task == Task::classify && linear->weight.find("classifier") != std::string::npos)
+      head.push_back(linear);
+  return head;
+}
+
+/// What was trained whole.
+std::vector<SavedTensor> saved_of(TrainableModel& model) {
+  std::vector<SavedTensor> saved;
+  for (const LinearSpec* linear : head_of(model.spec())) {
+    saved.push_back(
+        {linear->weight, {linear->out, linear->in}, values_of(model.adapters(), linear->weight)});
+    saved.push_back({linear->bias, {linear->out}, values_of(model.adapters(), linear->bias)});
+  }
+  return saved;
+}
+
+/// What is learned from: windows of ids, or labelled texts.
+struct Data {
+  TrainingData windows;
+  TextData texts;
+};
+
+Data load_data(StageContext& context, const LoraOptions& options, const OpenedModel& opened) {
+  const ModelSpec& spec = opened.model.spec;
+  Data data;
+  if (spec.task == Task::causal_lm) {
+    data.windows =
+        load_training_data(context.recipe, options.training, opened.tokenizer.get(), spec,
+                           training_window(options.training, spec.max_positions), context.seed);
+    return data;
+  }
+  require_single_label(spec);
+  TextUse use;
+  if (spec.task == Task::classify)
+    use.labels = TextUse::Labels::required;
+  else
+    use.partners = true;
+  data.texts = load_text_data(context.recipe, options.training, opened, use, context.seed);
+  if (data.texts.dropped_tokens > 0)
+    context.report.fallbacks.push_back(
+        {fmt::format("texts were cut: {} tokens dropped", data.texts.dropped_tokens),
+         options.training.data, fmt::format("a text has at most {} ids", data.texts.window)});
+  return data;
+}
+
+std::unique_ptr<Objective> objective_of(TrainableModel& model, const Data& data,
+                                        const RowLoss& loss, int64_t batch) {
+  const auto optional = [](const auto& validation) { return validation ? &*validation : nullptr; };
+  if (model.spec().task == Task::causal_lm)
+    return std::make_unique<LanguageObjective>(model, data.windows.train,
+                                               optional(data.windows.validation), loss, nullptr);
+  if (model.spec().task == Task::embed)
+    return std::make_unique<PairObjective>(model, data.texts.train, optional(data.texts.validation),
+                                           batch);
+  return std::make_unique<TextObjective>(model, data.texts.train, loss, TextObjective::Teacher{},
+                                         optional(data.texts.validation), TextObjective::Teacher{});
+}
+
 /// Writes the adapter in the published model's terms, reads it with the reader of its format and
 /// compares.
 Check write_and_compare(const fs::path& directory, const attar::Adapter& adapter) {
   fs::create_directories(directory);
-  write_adapter(directory, adapter.config, adapter.modules);
+  write_adapter(directory, adapter);
   const attar::Adapter read = read_adapter(directory);
   bool same = read.modules.size() == adapter.modules.size();
   for (const LoraModule& written : adapter.modules)
@@ -67,12 +137,20 @@ Check write_and_compare(const fs::path& directory, const attar::Adapter& adapter
              return module.module == written.module && module.a == written.a &&
                     module.b == written.b && module.scale == written.scale;
            });
-  return {"adapter read back", same, fmt::format("{} pairs of factors", adapter.modules.size())};
+  same = same && read.saved.size() == adapter.saved.size();
+  for (size_t i = 0; same && i < read.saved.size(); ++i)
+    same = std::any_of(adapter.saved.begin(), adapter.saved.end(), [&](const SavedTensor& tensor) {
+      return tensor.name == read.saved[i].name && tensor.values == read.saved[i].values;
+    });
+  return {"adapter read back", same,
+          fmt::format("{} pairs of factors, {} tensors trained whole", adapter.modules.size(),
+                      adapter.saved.size())};
 }
 
 /// base + adapter against the folded weights, both in float32.
 Check compare_merged(const Model& base, const std::vector<LoraModule>& modules,
-                     const fs::path& adapter, const at::Tensor& ids) {
+                     const std::vector<SavedTensor>& saved, const fs::path& adapter,
+                     const ModelInput& ids) {
   std::vector<AdapterPlan> plans;
   for (const LoraModule& module : modules)
     plans.push_back({module.module, module.rank, static_cast<float>(module.scale)});
@@ -80,14 +158,16 @@ Check compare_merged(const Model& base, const std::vector<LoraModule>& modules,
   {
     TrainableModel model(base.spec, Precision::fp32, Weights::frozen);
     model.load(*base.weights);
-    model.attach(plans, 0, 1);
-    for (const LoraModule& module : modules)
-      for (const auto& [suffix, values] :
-           {std::pair{".lora_A.weight", &module.a}, {".lora_B.weight", &module.b}}) {
-        ParameterStore& store = model.adapters();
-        const at::Tensor value = store.value(store.find(module.module + suffix));
-        std::copy(values->begin(), values->end(), value.data_ptr<float>());
-      }
+    model.attach(plans, 0, 1, head_of(base.spec));
+    ParameterStore& store = model.adapters();
+    const auto put = [&](const std::string& name, const std::vector<float>& values) {
+      std::copy(values.begin(), values.end(), store.value(store.find(name)).data_ptr<float>());
+    };
+    for (const LoraModule& module : modules) {
+      put(module.module + ".lora_A.weight", module.a);
+      put(module.module + ".lora_B.weight", module.b);
+    }
+    for (const SavedTensor& tensor : saved) put(tensor.name, tensor.values);
     model.refresh();
     attached = model.logits(ids);
   }
@@ -105,10 +185,8 @@ void train_adapter(StageContext& context) {
   const OpenedModel opened = open_for_training(context.input);
   const Model& base = opened.model;
   const auto targets = lora::select_targets(base.spec, options.targets);
-  const LoraConfig config = adapter_config(options, base_model(context));
-  const TrainingData data =
-      load_training_data(context.recipe, options.training, opened.tokenizer.get(), base.spec,
-                         training_window(options.training, base.spec.max_positions), context.seed);
+  const LoraConfig config = adapter_config(options, base_model(context), base.spec.task);
+  const Data data = load_data(context, options, opened);
   std::vector<AdapterPlan> plans;
   for (const LinearSpec* linear : targets)
     plans.push_back(
@@ -117,17 +195,17 @@ void train_adapter(StageContext& context) {
   const DType dtype = output_dtype(options.training.output_dtype, config_dtype(base.config));
   StageReport& report = context.report;
   std::vector<LoraModule> modules;
+  std::vector<SavedTensor> saved;
+  ModelInput probe{at::Tensor()};
   {
     TrainableModel model(base.spec, precision(options.training),
                          options.base == "nf4" ? Weights::nf4 : Weights::frozen);
     model.load(*base.weights);
-    model.attach(plans, options.dropout, Random(context.seed).next());
+    model.attach(plans, options.dropout, Random(context.seed).next(), head_of(base.spec));
     const CrossEntropy loss;
+    const auto objective = objective_of(model, data, loss, options.training.batch);
     const TrainingRun run{.model = model,
-                          .windows = data.train,
-                          .validation = data.validation ? &*data.validation : nullptr,
-                          .loss = loss,
-                          .teacher = nullptr,
+                          .objective = *objective,
                           .options = options.training,
                           .seed = context.seed,
                           .threads = context.threads,
@@ -141,18 +219,20 @@ void train_adapter(StageContext& context) {
                                   fmt::format("resumed with {} threads, begun with {}", run.threads,
                                               result.resumed_threads)});
     modules = modules_of(model, targets, config);
+    saved = saved_of(model);
+    probe = objective->probe();
   }
   report.facts["adapted_layers"] = targets.size();
   report.facts["base"] = options.base;
   const fs::path adapter = context.output / "adapter";
-  report.checks.push_back(write_and_compare(adapter, stored_adapter(base.spec, {config, modules})));
+  report.checks.push_back(
+      write_and_compare(adapter, stored_adapter(base.spec, {config, modules, saved})));
   if (options.merge == "none") return;
   report.facts["output_dtype"] = torch_dtype_name(dtype);
   if (options.base == "nf4")
     report.facts["merged_into"] =
         "the input model's own weights (training saw them rounded to NF4)";
-  report.checks.push_back(
-      compare_merged(base, modules, adapter, probe_ids(data.train.ids, data.train.window, 1)));
+  report.checks.push_back(compare_merged(base, modules, saved, adapter, probe));
   report.checks.push_back(lora::write_merged(base, adapter, dtype, context.output / "model"));
 }
 

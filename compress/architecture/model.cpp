@@ -109,7 +109,7 @@ Model with_adapter(Model base, const fs::path& adapter) {
 
 Adapter logical_adapter(const ModelSpec& spec, Adapter adapter, const std::string& where) {
   const Storage storage(spec);
-  Adapter result{std::move(adapter.config), {}};
+  Adapter result{std::move(adapter.config), {}, {}};
   if (result.config.target_expression != "all-linear") expand_targets(spec, storage, result.config);
   result.config.fan_in_fan_out = false;  // the spec's matrices are [out, in]
   for (LoraModule& module : adapter.modules) {
@@ -130,6 +130,16 @@ Adapter logical_adapter(const ModelSpec& spec, Adapter adapter, const std::strin
       result.modules.push_back(
           part_of(module, place, part.tensor.substr(0, part.tensor.size() - kWeight.size())));
     }
+  }
+  for (SavedTensor& tensor : adapter.saved) {
+    tensor.name = published_name(spec, tensor.name);
+    if (const StoredTensor* whole = storage.whole(tensor.name)) {
+      if (whole->parts.size() != 1 || whole->transposed)
+        throw bad_input("a fused layer that was trained whole is not read",
+                        fmt::format("{}: tensor {}", where, tensor.name));
+      tensor.name = whole->parts.front().tensor;
+    }
+    result.saved.push_back(std::move(tensor));
   }
   return result;
 }
@@ -170,7 +180,7 @@ LoraModule fused(const StoredTensor& whole, const Storage& storage,
 
 Adapter stored_adapter(const ModelSpec& spec, const Adapter& adapter) {
   const Storage storage(spec);
-  Adapter result{adapter.config, {}};
+  Adapter result{adapter.config, {}, {}};
   result.config.targets.clear();
   std::map<std::string, std::vector<const LoraModule*>> parts;
   for (const LoraModule& module : adapter.modules)
@@ -195,6 +205,10 @@ Adapter stored_adapter(const ModelSpec& spec, const Adapter& adapter) {
       parts.erase(group);
     }
     result.config.targets.push_back(result.modules.back().module);
+  }
+  for (SavedTensor tensor : adapter.saved) {
+    tensor.name = storage.stored_name(tensor.name);
+    result.saved.push_back(std::move(tensor));
   }
   return result;
 }

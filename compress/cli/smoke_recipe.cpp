@@ -149,13 +149,20 @@ void shrink_recipe(Recipe& recipe, const Toolbox& tools, const fs::path& directo
 }
 
 Recipe family_recipe(const fs::path& directory, const ModelSpec& spec) {
-  SafetensorsWriter writer(directory / "ids.safetensors",
-                           {{"input_ids", DType::i64, {kWindows, kSmokeWindow}}});
+  const bool classifies = spec.task == Task::classify;
+  std::vector<SafetensorsWriter::Declaration> tensors = {
+      {"input_ids", DType::i64, {kWindows, kSmokeWindow}}};
+  if (classifies) tensors.push_back({"labels", DType::i64, {kWindows}});
+  SafetensorsWriter writer(directory / "ids.safetensors", tensors);
   Random random(kSeed);
   std::vector<int64_t> ids;
   for (int64_t i = 0; i < kWindows * kSmokeWindow; ++i)
     ids.push_back(static_cast<int64_t>(random.below(static_cast<uint64_t>(spec.vocab))));
   writer.write("input_ids", std::as_bytes(std::span(ids)));
+  std::vector<int64_t> labels;
+  for (int64_t i = 0; i < kWindows; ++i)
+    labels.push_back(i % std::max(1l, std::ssize(spec.labels)));
+  if (classifies) writer.write("labels", std::as_bytes(std::span(labels)));
   writer.finish();
   const std::string text = fmt::format(
       R"(attar: 1

@@ -8,6 +8,7 @@
 #include "compress/data/dataset.h"
 #include "compress/data/document_readers.h"
 #include "compress/data/labelled.h"
+#include "compress/data/text_set.h"
 
 namespace attar {
 namespace {
@@ -27,8 +28,10 @@ std::vector<LabelledText> lines_of(const std::string& document, const std::strin
   return rows;
 }
 
-std::vector<LabelledText> texts_of(const DataSpec& data, uint64_t seed) {
-  if (data_format(data) != "text") return load_labelled(data, false, seed);
+}  // namespace
+
+std::vector<LabelledText> load_texts(const DataSpec& data, bool needs_label, uint64_t seed) {
+  if (data_format(data) != "text" || needs_label) return load_labelled(data, needs_label, seed);
   const std::string path = data.path.string();
   std::vector<std::string> documents = load_documents(data);
   std::vector<LabelledText> rows;
@@ -41,21 +44,19 @@ std::vector<LabelledText> texts_of(const DataSpec& data, uint64_t seed) {
   return draw_rows(std::move(rows), data.samples, seed);
 }
 
-}  // namespace
-
-TokenWindows text_windows(const DataSpec& data, const Tokenizer& tokenizer, int64_t longest,
-                          int64_t vocab, uint64_t seed) {
-  const auto rows = texts_of(data, seed);
-  const int64_t limit = std::min(longest, data.length.value_or(longest));
+TokenWindows encoded_texts(const std::vector<LabelledText>& rows, TextPart part,
+                           const Tokenizer& tokenizer, const TextLimit& limit, int64_t vocab,
+                           const DataSpec& data) {
   std::vector<EncodedText> texts(rows.size());
   parallel_for(std::ssize(rows), 16, [&](int64_t begin, int64_t end) {
     for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
       std::optional<std::string_view> second;
-      if (rows[i].second) second = *rows[i].second;
-      texts[i] = tokenizer.encode_text(rows[i].text, second, limit);
-      if (texts[i].cut() && !data.length)
+      if (rows[i].second && part == TextPart::whole) second = *rows[i].second;
+      texts[i] = tokenizer.encode_text(part == TextPart::second ? *rows[i].second : rows[i].text,
+                                       second, limit.ids);
+      if (texts[i].cut() && !limit.cuts)
         throw bad_input(
-            fmt::format("the text has {} ids, and the model takes {}", texts[i].length, limit),
+            fmt::format("the text has {} ids, and the model takes {}", texts[i].length, limit.ids),
             rows[i].where, "leave it out, or give the data entry a length to cut texts at");
     }
   });
@@ -86,6 +87,13 @@ TokenWindows text_windows(const DataSpec& data, const Tokenizer& tokenizer, int6
                              .update(std::as_bytes(std::span(windows.starts)))
                              .hex();
   return windows;
+}
+
+TokenWindows text_windows(const DataSpec& data, const Tokenizer& tokenizer, int64_t longest,
+                          int64_t vocab, uint64_t seed) {
+  const TextLimit limit{std::min(longest, data.length.value_or(longest)), data.length.has_value()};
+  return encoded_texts(load_texts(data, false, seed), TextPart::whole, tokenizer, limit, vocab,
+                       data);
 }
 
 }  // namespace attar

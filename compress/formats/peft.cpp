@@ -85,6 +85,13 @@ class AdaptedSource : public WeightSource {
       : base_(std::move(base)), config_(std::move(adapter.config)), list_(base_->list()) {
     for (LoraModule& module : adapter.modules)
       modules_.emplace(module.module + ".weight", std::move(module));
+    for (SavedTensor& tensor : adapter.saved) {
+      if (!base_->has(tensor.name))
+        throw bad_input("the adapter has a tensor that the base model does not have",
+                        fmt::format("{}: tensor {}", where, tensor.name),
+                        "the base must be a classifier with the adapter's labels");
+      saved_.emplace(tensor.name, std::move(tensor));
+    }
     for (const auto& [weight, module] : modules_)
       if (!base_->has(weight))
         throw bad_input("the adapter changes a layer that the base model does not have",
@@ -97,6 +104,11 @@ class AdaptedSource : public WeightSource {
   bool has(std::string_view name) const override { return base_->has(name); }
 
   Weight load(std::string_view name) const override {
+    if (const auto whole = saved_.find(name); whole != saved_.end()) {
+      auto values = std::make_shared<std::vector<float>>(whole->second.values);
+      return DenseTensor{DType::f32, whole->second.shape, std::as_bytes(std::span(*values)),
+                         values};
+    }
     const auto found = modules_.find(name);
     if (found == modules_.end()) return base_->load(name);
     const LoraModule& module = found->second;
@@ -111,6 +123,16 @@ class AdaptedSource : public WeightSource {
   void check(WeightInfo& info, const std::string& where) const {
     const std::string_view name = info.name;
     constexpr std::string_view kSuffix = ".weight";
+    if (const auto whole = saved_.find(name); whole != saved_.end()) {
+      if (whole->second.shape != info.shape)
+        throw bad_input(
+            fmt::format("the adapter has [{}], the base model [{}]",
+                        fmt::join(whole->second.shape, ", "), fmt::join(info.shape, ", ")),
+            fmt::format("{}: tensor {}", where, name), "the adapter belongs to another base model");
+      info.format = "F32 of the adapter";
+      info.bytes = whole->second.values.size() * sizeof(float);
+      return;
+    }
     const auto found = modules_.find(name);
     if (found == modules_.end()) {
       const bool matrix = name.ends_with(kSuffix) && info.shape.size() == 2;
@@ -135,7 +157,21 @@ class AdaptedSource : public WeightSource {
   LoraConfig config_;
   std::vector<WeightInfo> list_;
   std::map<std::string, LoraModule, std::less<>> modules_;  // by the name of the weight
+  std::map<std::string, SavedTensor, std::less<>> saved_;
 };
+
+/// "base_model.model.classifier.weight", in older files "…classifier.modules_to_save.weight" or
+/// "…modules_to_save.default.weight", -> "classifier.weight".
+std::string saved_name(std::string_view name) {
+  if (!name.starts_with(kPrefix)) return {};
+  std::string own(name.substr(kPrefix.size()));
+  for (const char* part : {".modules_to_save.default.", ".modules_to_save."})
+    if (const size_t at = own.find(part); at != std::string::npos) {
+      own.replace(at, std::string_view(part).size(), ".");
+      break;
+    }
+  return own;
+}
 
 }  // namespace
 
@@ -151,11 +187,16 @@ Adapter read_adapter(const fs::path& directory) {
   const auto file = Safetensors::open(directory / kWeightsFile);
   for (const TensorView& tensor : file.tensors()) {
     const std::string module = module_of(tensor.name, kA), of_b = module_of(tensor.name, kB);
+    const std::string own = saved_name(tensor.name);
+    if (module.empty() && of_b.empty() && adapter.config.saves_tensor(own)) {
+      adapter.saved.push_back({own, tensor.shape, tensor.floats()});
+      require_finite(tensor.name, adapter.saved.back().values);
+      continue;
+    }
     if (module.empty() && of_b.empty())
       throw bad_input(
-          "not a factor of a linear layer (lora_A or lora_B); embeddings, full modules and "
-          "magnitude "
-          "vectors are not supported",
+          "not a factor of a linear layer (lora_A or lora_B) nor of modules_to_save; embeddings "
+          "and magnitude vectors are not supported",
           fmt::format("{}: tensor {}", file.path().string(), tensor.name));
     if (module.empty()) {
       if (file.find(fmt::format("{}{}{}", kPrefix, of_b, kA)) == nullptr)
@@ -170,20 +211,24 @@ Adapter read_adapter(const fs::path& directory) {
   return adapter;
 }
 
-void write_adapter(const fs::path& directory, const LoraConfig& config,
-                   const std::vector<LoraModule>& modules) {
+void write_adapter(const fs::path& directory, const Adapter& adapter) {
+  const LoraConfig& config = adapter.config;
   std::vector<SafetensorsWriter::Declaration> declarations;
-  for (const LoraModule& m : modules) {
+  for (const LoraModule& m : adapter.modules) {
     const std::string name = std::string(kPrefix) + m.module;
     declarations.push_back({name + std::string(kA), DType::f32, {m.rank, m.in}});
     declarations.push_back({name + std::string(kB), DType::f32, {m.out, m.rank}});
   }
+  for (const SavedTensor& tensor : adapter.saved)
+    declarations.push_back({std::string(kPrefix) + tensor.name, DType::f32, tensor.shape});
   SafetensorsWriter writer(directory / kWeightsFile, std::move(declarations), {{"format", "pt"}});
-  for (const LoraModule& m : modules) {
+  for (const LoraModule& m : adapter.modules) {
     const std::string name = std::string(kPrefix) + m.module;
     writer.write_floats(name + std::string(kA), m.a);
     writer.write_floats(name + std::string(kB), m.b);
   }
+  for (const SavedTensor& tensor : adapter.saved)
+    writer.write_floats(std::string(kPrefix) + tensor.name, tensor.values);
   writer.finish();
 
   ordered_json json;
@@ -209,7 +254,8 @@ void write_adapter(const fs::path& directory, const LoraConfig& config,
   json["layers_to_transform"] =
       config.layers.empty() ? ordered_json(nullptr) : ordered_json(config.layers);
   json["layers_pattern"] = nullptr;
-  json["modules_to_save"] = nullptr;
+  json["modules_to_save"] =
+      config.saved.empty() ? ordered_json(nullptr) : ordered_json(config.saved);
   json["inference_mode"] = true;
   json["init_lora_weights"] = true;
   write_file(directory / kConfigFile, json.dump(2) + "\n");

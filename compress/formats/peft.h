@@ -4,8 +4,9 @@
 // y = x Wᵀ + s (x Aᵀ) Bᵀ, so the merged weight is W + s·B·A (Hu et al., LoRA, 2021, section 4.1),
 // with s = alpha / rank, or alpha / √rank with `rslora` (Kalajdzievski, 2023).
 //
-// Not read, and refused: DoRA, biases, modules_to_save, embeddings, and initializations that change
-// the base.
+// Modules that are trained whole (`modules_to_save`: a classifier's head) stand beside the factors
+// and take the place of the base's. Not read, and refused: DoRA, biases, embeddings, and
+// initializations that change the base.
 #pragma once
 
 #include <map>
@@ -32,6 +33,7 @@ struct LoraConfig {
   std::vector<std::pair<std::string, int64_t>> ranks;  // rank_pattern: other ranks by end of name
   std::vector<std::pair<std::string, double>> alphas;  // alpha_pattern
   std::vector<int64_t> layers;                         // layers_to_transform; empty = all
+  std::vector<std::string> saved;                      // modules_to_save, names or their ends
   std::string task_type = "CAUSAL_LM";
   std::string base_model;  // base_model_name_or_path
 
@@ -39,6 +41,9 @@ struct LoraConfig {
   /// s of W + s·B·A.
   double scale_of(std::string_view module) const;
   bool targets_module(std::string_view module) const;
+  /// Whether a tensor belongs to a module that is saved whole: one of `saved` ends a part of its
+  /// name ("classifier" in "pre_classifier.weight", as PEFT matches them).
+  bool saves_tensor(std::string_view name) const;
 };
 
 /// The two factors of one linear layer.
@@ -50,9 +55,17 @@ struct LoraModule {
   double scale = 1;      // s
 };
 
+/// A tensor of a module that was trained whole.
+struct SavedTensor {
+  std::string name;  // "classifier.weight"
+  std::vector<int64_t> shape;
+  std::vector<float> values;
+};
+
 struct Adapter {
   LoraConfig config;
   std::vector<LoraModule> modules;  // in the order of the file
+  std::vector<SavedTensor> saved = {};
 };
 
 /// The configuration alone. `where` is its file's path. Throws bad_input naming the key.
@@ -63,8 +76,7 @@ LoraConfig read_lora_config(const nlohmann::ordered_json& json, const std::strin
 Adapter read_adapter(const fs::path& directory);
 
 /// Writes both files (factors as float32) into `directory`, which exists.
-void write_adapter(const fs::path& directory, const LoraConfig& config,
-                   const std::vector<LoraModule>& modules);
+void write_adapter(const fs::path& directory, const Adapter& adapter);
 
 /// A model with an adapter folded in, all matrices [out, in] (architecture/model.h: fused and
 /// transposed ones): load() of an adapted weight gives W + s·B·A in float32 (each

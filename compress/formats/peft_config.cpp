@@ -16,7 +16,8 @@ namespace {
 using nlohmann::ordered_json;
 
 /// Keys that are read here, and keys that do not change what an adapter computes.
-constexpr std::array<std::string_view, 24> kKnown = {"peft_type",
+constexpr std::array<std::string_view, 25> kKnown = {"peft_type",
+                                                     "modules_to_save",
                                                      "r",
                                                      "lora_alpha",
                                                      "lora_dropout",
@@ -188,6 +189,16 @@ std::optional<int64_t> layer_of(std::string_view module) {
   return layer;
 }
 
+/// null, or a list of names.
+std::vector<std::string> read_names(const Reader& reader, const char* key) {
+  const ordered_json* names = reader.find(key);
+  if (names == nullptr || names->is_null()) return {};
+  if (!names->is_array() ||
+      !std::all_of(names->begin(), names->end(), [](const auto& n) { return n.is_string(); }))
+    throw reader.error(key, "expected a list of names");
+  return names->get<std::vector<std::string>>();
+}
+
 }  // namespace
 
 LoraConfig read_lora_config(const ordered_json& json, const std::string& where) {
@@ -206,6 +217,7 @@ LoraConfig read_lora_config(const ordered_json& json, const std::string& where) 
   read_targets(reader, config);
   read_patterns(reader, config);
   read_layers(reader, config);
+  config.saved = read_names(reader, "modules_to_save");
   return config;
 }
 
@@ -229,6 +241,13 @@ bool LoraConfig::targets_module(std::string_view module) const {
   return std::any_of(targets.begin(), targets.end(), [&](const std::string& target) {
     return module == target || module.ends_with("." + target);
   });
+}
+
+bool LoraConfig::saves_tensor(std::string_view name) const {
+  for (size_t dot = name.find('.'); dot != std::string_view::npos; dot = name.find('.', dot + 1))
+    for (const std::string& module : saved)
+      if (name.substr(0, dot).ends_with(module)) return true;
+  return false;
 }
 
 }  // namespace attar

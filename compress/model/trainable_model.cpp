@@ -67,7 +67,8 @@ void TrainableModel::load(const WeightSource& weights) {
   refresh();
 }
 
-void TrainableModel::attach(const std::vector<AdapterPlan>& plans, double dropout, uint64_t seed) {
+void TrainableModel::attach(const std::vector<AdapterPlan>& plans, double dropout, uint64_t seed,
+                            const std::vector<const LinearSpec*>& head) {
   std::map<std::string, const AdapterPlan*> wanted;
   for (const AdapterPlan& plan : plans) wanted[plan.module] = &plan;
   struct Found {
@@ -86,7 +87,13 @@ void TrainableModel::attach(const std::vector<AdapterPlan>& plans, double dropou
     adapters_.add(f.plan->module + ".lora_A.weight", {f.plan->rank, linear.in});
     adapters_.add(f.plan->module + ".lora_B.weight", {linear.out, f.plan->rank});
   }
+  std::vector<int64_t> first;  // of the head's entries
+  for (const LinearSpec* linear : head) {
+    first.push_back(adapters_.add(linear->weight, {linear->out, linear->in}));
+    if (!linear->bias.empty()) adapters_.add(linear->bias, {linear->out});
+  }
   adapters_.allocate(true);
+  for (size_t i = 0; i < head.size(); ++i) train_whole(*head[i], first[i]);
   Random random(seed);
   for (size_t i = 0; i < found.size(); ++i) {
     const auto a = static_cast<int64_t>(2 * i), b = a + 1;
@@ -99,6 +106,19 @@ void TrainableModel::attach(const std::vector<AdapterPlan>& plans, double dropou
   }
   dropout_ = dropout;
   refresh();
+}
+
+/// Moves a linear of the head from the frozen parameters to entries `weight` and the next of the
+/// adapters' store.
+void TrainableModel::train_whole(const LinearSpec& linear, int64_t weight) {
+  const bool biased = !linear.bias.empty();
+  adapters_.value(weight).copy_(parameters_.value(parameters_.find(linear.weight)));
+  if (biased) adapters_.value(weight + 1).copy_(parameters_.value(parameters_.find(linear.bias)));
+  const LinearSpec& own =
+      linear.weight == spec_.classifier.weight ? spec_.classifier : spec_.pooler;
+  auto& group = linear.weight == spec_.classifier.weight ? classifier_ : pooler_;
+  group = std::make_unique<LinearGroup>(std::vector<const LinearSpec*>{&own}, adapters_, weight,
+                                        biased ? weight + 1 : -1);
 }
 
 void TrainableModel::refresh() {

@@ -61,9 +61,13 @@ class TrainableModel {
 
   /// Adds adapters: A uniform in ±1/√in (Kaiming with a = √5, as PEFT), B zero; all of one rank
   /// within a group of linears that share their input. `dropout` on their input while training.
-  void attach(const std::vector<AdapterPlan>& plans, double dropout, uint64_t seed);
-  /// "<module>.lora_A.weight" [rank, in] and "<module>.lora_B.weight" [out, rank]; empty without
-  /// adapters.
+  ///
+  /// `head`: linears of a classifier that are trained whole beside them (PEFT's modules_to_save);
+  /// they start from their loaded values.
+  void attach(const std::vector<AdapterPlan>& plans, double dropout, uint64_t seed,
+              const std::vector<const LinearSpec*>& head = {});
+  /// "<module>.lora_A.weight" [rank, in] and "<module>.lora_B.weight" [out, rank], and the head's
+  /// weights and biases under their names; empty without adapters.
   ParameterStore& adapters() { return adapters_; }
   ParameterStore& parameters() { return parameters_; }
   /// What an optimizer works on: the adapters if there are any.
@@ -96,6 +100,7 @@ class TrainableModel {
  private:
   at::Tensor embedded(const ModelInput& input) const;
   void extend_ropes(int64_t positions);
+  void train_whole(const LinearSpec& linear, int64_t weight);
   std::vector<const Projection*> projections() const;
 
   const ModelSpec spec_;

@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-
 #include "compress/architecture/model.h"
 #include "compress/architecture/storage.h"
 #include "compress/base/files.h"
@@ -43,15 +41,6 @@ ReadBack emit(TrainableModel& model, nlohmann::ordered_json config, DType dtype,
   return {difference == 0.0,
           fmt::format("outputs for {} ids after reading the model back: largest difference {:g}",
                       input.ids.numel(), difference)};
-}
-
-at::Tensor probe_ids(const std::vector<int32_t>& ids, int64_t window, int64_t count) {
-  const int64_t windows = std::min(count, static_cast<int64_t>(ids.size()) / window);
-  at::Tensor probe = at::empty({windows, window - 1}, at::kLong);
-  for (int64_t w = 0; w < windows; ++w)
-    for (int64_t t = 0; t + 1 < window; ++t)
-      probe.data_ptr<int64_t>()[w * (window - 1) + t] = ids[static_cast<size_t>(w * window + t)];
-  return probe;
 }
 
 }  // namespace attar

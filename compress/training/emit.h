@@ -23,7 +23,4 @@ ReadBack emit(TrainableModel& model, nlohmann::ordered_json config, DType dtype,
               const std::filesystem::path& directory, const std::filesystem::path& side_files_from,
               const ModelInput& input);
 
-/// The first `count` windows' inputs [count, T], for such a comparison.
-at::Tensor probe_ids(const std::vector<int32_t>& ids, int64_t window, int64_t count);
-
 }  // namespace attar

@@ -14,7 +14,6 @@
 #include "compress/base/random.h"
 #include "compress/training/adamw.h"
 #include "compress/training/checkpoint.h"
-#include "compress/training/head_loss.h"
 #include "compress/training/schedule.h"
 
 namespace attar {
@@ -27,48 +26,27 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-/// Which window is the n-th to be seen: each epoch is a permutation of its own.
+/// Which example is the n-th to be seen: each epoch is a permutation of its own.
 class Order {
  public:
-  Order(int64_t windows, uint64_t seed) : seed_(seed), windows_(static_cast<size_t>(windows)) {}
+  Order(int64_t examples, uint64_t seed) : seed_(seed), examples_(static_cast<size_t>(examples)) {}
 
   int64_t at(int64_t n) {
-    const int64_t count = static_cast<int64_t>(windows_.size()), epoch = n / count;
+    const int64_t count = static_cast<int64_t>(examples_.size()), epoch = n / count;
     if (epoch != epoch_) {
-      std::iota(windows_.begin(), windows_.end(), int64_t{0});
+      std::iota(examples_.begin(), examples_.end(), int64_t{0});
       Random random(Random(seed_ + static_cast<uint64_t>(epoch)).next());
-      random.shuffle(windows_);
+      random.shuffle(examples_);
       epoch_ = epoch;
     }
-    return windows_[static_cast<size_t>(n % count)];
+    return examples_[static_cast<size_t>(n % count)];
   }
 
  private:
   uint64_t seed_;
   int64_t epoch_ = -1;
-  std::vector<int64_t> windows_;
+  std::vector<int64_t> examples_;
 };
-
-/// Inputs [count, T] and the ids that follow, [count · T].
-struct Batch {
-  at::Tensor ids, labels;
-};
-
-template <class WindowAt>
-Batch make_batch(const TokenWindows& windows, int64_t count, WindowAt window_at) {
-  const int64_t length = windows.window - 1;
-  Batch batch{at::empty({count, length}, at::kLong), at::empty({count * length}, at::kLong)};
-  for (int64_t i = 0; i < count; ++i) {
-    const auto ids = windows.at(window_at(i));
-    int64_t* inputs = batch.ids.data_ptr<int64_t>() + i * length;
-    int64_t* labels = batch.labels.data_ptr<int64_t>() + i * length;
-    for (int64_t t = 0; t < length; ++t) {
-      inputs[t] = ids[static_cast<size_t>(t)];
-      labels[t] = ids[static_cast<size_t>(t + 1)];
-    }
-  }
-  return batch;
-}
 
 /// The curves of a run: points averaged over `stride` steps, so that long runs stay small.
 class Curves {
@@ -121,14 +99,14 @@ class Loop {
  public:
   explicit Loop(const TrainingRun& run)
       : run_(run),
-        steps_(training_steps(run.options, run.windows.count())),
+        steps_(training_steps(run.options, run.objective.examples())),
         schedule_{run.options.schedule, run.options.learning_rate, run.options.min_lr_ratio,
                   run.options.warmup.value_or(steps_ / 20), steps_},
         optimizer_(run.model.trained(),
                    {run.options.betas[0], run.options.betas[1], run.options.epsilon,
                     run.options.weight_decay, run.options.clip}),
-        order_(run.windows.count(), run.seed),
-        curves_(steps_, run.loss.parts()) {
+        order_(run.objective.examples(), run.seed),
+        curves_(steps_, run.objective.parts()) {
     if (!run.scratch.empty()) checkpoint_ = run.scratch / "checkpoint.safetensors";
   }
 
@@ -136,10 +114,10 @@ class Loop {
     resume();
     result_.steps = steps_;
     if (result_.resumed_from == 0) validate(0);
-    const int64_t tokens_a_step =
-        run_.options.batch * run_.options.accumulate * (run_.windows.window - 1);
-    Progress progress(run_.label, steps_ * tokens_a_step, "tokens");
-    progress.update(step_ * tokens_a_step);
+    const int64_t terms_a_step =
+        run_.options.batch * run_.options.accumulate * run_.objective.terms();
+    Progress progress(run_.label, steps_ * terms_a_step, run_.objective.unit());
+    progress.update(step_ * terms_a_step);
     const auto start = Clock::now();
     double validation_seconds = 0;
     const int64_t first = step_;
@@ -147,7 +125,7 @@ class Loop {
       interruption();
       const double loss = one_step();
       ++step_;
-      progress.update(step_ * tokens_a_step, fmt::format("loss {:.4f}", loss));
+      progress.update(step_ * terms_a_step, fmt::format("loss {:.4f}", loss));
       const auto before = Clock::now();
       if (run_.options.validate_every && step_ % *run_.options.validate_every == 0 &&
           step_ < steps_)
@@ -157,11 +135,10 @@ class Loop {
     }
     progress.finish();
     result_.seconds = seconds_since(start) - validation_seconds;
-    result_.tokens = steps_ * tokens_a_step;
-    result_.tokens_per_second =
-        result_.seconds > 0
-            ? static_cast<double>((steps_ - first) * tokens_a_step) / result_.seconds
-            : 0;
+    result_.terms = steps_ * terms_a_step;
+    result_.terms_per_second =
+        result_.seconds > 0 ? static_cast<double>((steps_ - first) * terms_a_step) / result_.seconds
+                            : 0;
     result_.last_loss = late_steps_ ? late_sum_ / static_cast<double>(late_steps_) : 0;
     validate(steps_);
     result_.curves = curves_.json();
@@ -171,17 +148,17 @@ class Loop {
  private:
   double one_step() {
     const TrainingOptions& o = run_.options;
-    const int64_t positions = run_.windows.window - 1;
-    const double scale = 1.0 / static_cast<double>(o.batch * o.accumulate * positions);
-    std::vector<double> parts(run_.loss.parts().size(), 0.0);
+    const double scale = 1.0 / static_cast<double>(o.batch * o.accumulate * run_.objective.terms());
+    std::vector<double> parts(run_.objective.parts().size(), 0.0);
     for (int64_t part = 0; part < o.accumulate; ++part) {
       const int64_t at = (step_ * o.accumulate + part) * o.batch;
-      const Batch batch =
-          make_batch(run_.windows, o.batch, [&](int64_t i) { return order_.at(at + i); });
-      const std::vector<double> values = backward(batch, scale, at);
+      std::vector<int64_t> examples;
+      for (int64_t i = 0; i < o.batch; ++i) examples.push_back(order_.at(at + i));
+      const uint64_t dropout_seed = Random(run_.seed ^ static_cast<uint64_t>(at)).next() | 1u;
+      const auto values = run_.objective.backward(examples, scale, dropout_seed);
       for (size_t i = 0; i < parts.size(); ++i) parts[i] += values[i] * scale;
     }
-    const std::vector<double> weights = run_.loss.weights();
+    const std::vector<double> weights = run_.objective.weights();
     const double loss = std::inner_product(parts.begin(), parts.end(), weights.begin(), 0.0);
     const double rate = schedule_.at(step_);
     require_finite_step(loss, "loss");
@@ -196,21 +173,6 @@ class Loop {
     return loss;
   }
 
-  /// Forward and backward of one batch; returns the loss parts, summed.
-  std::vector<double> backward(const Batch& batch, double scale, int64_t at) {
-    const uint64_t dropout_seed = Random(run_.seed ^ static_cast<uint64_t>(at)).next() | 1u;
-    at::Tensor teacher_hidden;
-    if (run_.teacher) {
-      const at::NoGradGuard no_grad;
-      teacher_hidden = run_.teacher->hidden(batch.ids);
-    }
-    const at::Tensor hidden = run_.model.hidden(batch.ids, dropout_seed);
-    const HeadLoss loss = head_loss(run_.model, hidden, run_.teacher, teacher_hidden, batch.labels,
-                                    run_.loss, scale, true);
-    hidden.backward(loss.gradient);
-    return loss.parts;
-  }
-
   void require_finite_step(double value, const char* what) {
     if (std::isfinite(value)) return;
     throw failure(fmt::format("the {} is not finite at step {} of {}", what, step_ + 1, steps_),
@@ -218,9 +180,9 @@ class Loop {
   }
 
   void validate(int64_t step) {
-    if (!run_.validation) return;
-    const double loss = held_out_loss(run_.model, *run_.validation, run_.options.batch);
-    curves_.add_validation(step, loss);
+    const auto loss = run_.objective.held_out(run_.options.batch);
+    if (!loss) return;
+    curves_.add_validation(step, *loss);
     if (step == 0) result_.validation_before = loss;
     if (step == steps_) result_.validation_after = loss;
   }
@@ -279,29 +241,15 @@ class Loop {
 
 }  // namespace
 
-int64_t training_steps(const TrainingOptions& options, int64_t windows) {
+int64_t training_steps(const TrainingOptions& options, int64_t examples) {
   if (options.steps) return *options.steps;
-  const double wanted = options.epochs.value_or(1.0) * static_cast<double>(windows) /
+  const double wanted = options.epochs.value_or(1.0) * static_cast<double>(examples) /
                         static_cast<double>(options.batch * options.accumulate);
   return std::max<int64_t>(1, std::llround(wanted));
 }
 
 TrainingResult train(const TrainingRun& run) {
   return Loop(run).work();
-}
-
-double held_out_loss(TrainableModel& model, const TokenWindows& windows, int64_t batch) {
-  const at::NoGradGuard no_grad;
-  const CrossEntropy loss;
-  double sum = 0;
-  for (int64_t begin = 0; begin < windows.count(); begin += batch) {
-    check_interrupted();
-    const int64_t count = std::min(batch, windows.count() - begin);
-    const Batch part = make_batch(windows, count, [&](int64_t i) { return begin + i; });
-    sum +=
-        head_loss(model, model.hidden(part.ids), nullptr, {}, part.labels, loss, 1, false).parts[0];
-  }
-  return sum / static_cast<double>(windows.count() * (windows.window - 1));
 }
 
 void prepare_torch(int threads) {

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "compress/formats/gguf/file.h"
 #include "compress/training/estimate.h"
 
 namespace attar {
@@ -12,19 +13,18 @@ const DataSpec& find_data(const Recipe& recipe, const std::string& name) {
   throw bad_input("no data entry is called '" + name + "'", recipe.file.string());
 }
 
-nlohmann::ordered_json to_json(const DataFacts& facts) {
-  return {{"source", facts.source},       {"documents", facts.documents},
-          {"tokens", facts.tokens},       {"windows", facts.windows},
-          {"window", facts.window},       {"dropped_tokens", facts.dropped_tokens},
-          {"bos_added", facts.bos_added}, {"tokenizer_hash", facts.tokenizer_hash},
-          {"sha256", facts.sha256}};
-}
-
 }  // namespace
+
+std::shared_ptr<const Tokenizer> tokenizer_of(const std::filesystem::path& path) {
+  for (const char* file : {"tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json",
+                           "vocab.txt", gguf::kVocabularyFile})
+    if (std::filesystem::exists(path / file)) return Tokenizer::load(path);
+  return gguf::find_model_file(path) ? Tokenizer::load(path) : nullptr;
+}
 
 OpenedModel open_for_training(const std::filesystem::path& path) {
   OpenedModel opened{open_model(path), nullptr};
-  if (std::filesystem::exists(path / "tokenizer.json")) opened.tokenizer = Tokenizer::load(path);
+  opened.tokenizer = tokenizer_of(path);
   return opened;
 }
 
@@ -35,10 +35,6 @@ TrainingData load_training_data(const Recipe& recipe, const TrainingOptions& opt
     throw bad_input(fmt::format("a window of {} is longer than the model's {} positions", window,
                                 spec.max_positions),
                     "window", "shorten it");
-  if (spec.task != Task::causal_lm)
-    throw bad_input("stages that train know causal language models only",
-                    "architecture " + spec.architecture,
-                    "encoders can be run, pruned, quantized and evaluated");
   const DataSpec& data = find_data(recipe, options.data);
   TrainingData loaded;
   loaded.train = training_windows(data, tokenizer, window, spec.vocab);
@@ -48,14 +44,40 @@ TrainingData load_training_data(const Recipe& recipe, const TrainingOptions& opt
   return loaded;
 }
 
+TextData load_text_data(const Recipe& recipe, const TrainingOptions& options,
+                        const OpenedModel& model, const TextUse& use, uint64_t seed) {
+  const ModelSpec& spec = model.model.spec;
+  TextData loaded;
+  loaded.window = training_window(options, spec.max_positions);
+  if (loaded.window > spec.max_positions)
+    throw bad_input(fmt::format("texts of {} ids are longer than the model's {} positions",
+                                loaded.window, spec.max_positions),
+                    "window", "shorten it");
+  const auto load = [&](const std::string& name) {
+    TextSet set = load_text_set(find_data(recipe, name), model.tokenizer.get(), spec.labels, use,
+                                loaded.window, spec.vocab, seed);
+    loaded.dropped_tokens += set.texts.facts.dropped_tokens + set.partners.facts.dropped_tokens;
+    return set;
+  };
+  loaded.train = load(options.data);
+  if (options.validation) loaded.validation = load(*options.validation);
+  return loaded;
+}
+
+void require_single_label(const ModelSpec& spec) {
+  if (spec.task == Task::classify && spec.label_scores != LabelScores::softmax)
+    throw bad_input("only classifiers whose labels exclude each other are trained",
+                    "config.json: problem_type", "single_label_classification");
+}
+
 nlohmann::ordered_json training_facts(const TrainingRun& run, const TrainingResult& result) {
   const int64_t parameters = run.model.trained().total();
   nlohmann::ordered_json facts = {
       {"steps", result.steps},
-      {"tokens", result.tokens},
-      {"epochs", static_cast<double>(result.tokens) /
-                     static_cast<double>(run.windows.count() * (run.windows.window - 1))},
-      {"tokens_per_second", result.tokens_per_second},
+      {run.objective.unit(), result.terms},
+      {"epochs", static_cast<double>(result.terms) /
+                     static_cast<double>(run.objective.examples() * run.objective.terms())},
+      {std::string(run.objective.unit()) + "_per_second", result.terms_per_second},
       {"first_loss", result.first_loss},
       {"last_loss", result.last_loss},
       {"trained_parameters", parameters},
@@ -65,8 +87,7 @@ nlohmann::ordered_json training_facts(const TrainingRun& run, const TrainingResu
   if (result.validation_before) facts["validation_loss_before"] = *result.validation_before;
   if (result.validation_after) facts["validation_loss_after"] = *result.validation_after;
   if (result.resumed_from) facts["resumed_from_step"] = result.resumed_from;
-  facts["data"] = to_json(run.windows.facts);
-  if (run.validation) facts["validation_data"] = to_json(run.validation->facts);
+  facts.update(run.objective.data_facts());
   return facts;
 }
 

@@ -10,6 +10,7 @@
 #include "compress/architecture/model.h"
 #include "compress/base/error.h"
 #include "compress/data/dataset.h"
+#include "compress/data/text_set.h"
 #include "compress/formats/weights.h"
 #include "compress/model/trainable_model.h"
 #include "compress/recipe/recipe.h"
@@ -24,6 +25,8 @@ struct OpenedModel {
   Model model;
   std::shared_ptr<const Tokenizer> tokenizer;  // null when the directory has none
 };
+/// Nothing when none of the files that Tokenizer::load knows is there.
+std::shared_ptr<const Tokenizer> tokenizer_of(const std::filesystem::path& path);
 OpenedModel open_for_training(const std::filesystem::path& path);
 
 struct TrainingData {
@@ -35,6 +38,20 @@ struct TrainingData {
 TrainingData load_training_data(const Recipe& recipe, const TrainingOptions& options,
                                 const Tokenizer* tokenizer, const ModelSpec& spec, int64_t window,
                                 uint64_t seed);
+
+/// What encoders are trained on; `validation` is there when the options name it.
+struct TextData {
+  TextSet train;
+  std::optional<TextSet> validation;
+  int64_t window = 0;          // most ids of a text
+  int64_t dropped_tokens = 0;  // of longer texts
+};
+/// Texts as `model` reads them. Throws bad_input as load_text_set does.
+TextData load_text_data(const Recipe& recipe, const TrainingOptions& options,
+                        const OpenedModel& model, const TextUse& use, uint64_t seed);
+
+/// Fails unless the classifier's labels exclude each other.
+void require_single_label(const ModelSpec& spec);
 
 inline Precision precision(const TrainingOptions& options) {
   return options.dtype == "bf16" ? Precision::bf16 : Precision::fp32;

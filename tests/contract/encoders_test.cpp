@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "compress/formats/safetensors.h"
-#include "tests/support/run_command.h"
+#include "tests/support/encoder_model.h"
 
 namespace attar {
 namespace {
@@ -15,25 +15,13 @@ using nlohmann::json;
 using testing::attar;
 using testing::golden;
 
-/// A golden encoder with a WordPiece tokenizer whose ids fit its vocabulary of 256.
 class Encoders : public ::testing::Test {
  protected:
   void SetUp() override { root_ = testing::make_test_directory("contract-encoders"); }
   void TearDown() override { fs::remove_all(root_); }
 
   fs::path model(const std::string& fixture) {
-    const fs::path directory = root_ / fixture;
-    if (fs::exists(directory)) return directory;
-    fs::create_directories(directory);
-    for (const char* file : {"config.json", "model.safetensors"})
-      fs::copy_file(golden(fixture) / file, directory / file);
-    auto tokenizer =
-        json::parse(testing::slurp(golden("tokenizers") / "bert_wordpiece" / "tokenizer.json"));
-    auto& vocab = tokenizer["model"]["vocab"];
-    for (auto entry = vocab.begin(); entry != vocab.end();)
-      entry = *entry >= 256 ? vocab.erase(entry) : std::next(entry);
-    std::ofstream(directory / "tokenizer.json") << tokenizer.dump();
-    return directory;
+    return testing::make_encoder(fixture, root_ / fixture);
   }
 
   fs::path write(const std::string& name, const std::string& content) {

@@ -8,6 +8,7 @@
 #include "compress/base/files.h"
 #include "compress/formats/safetensors.h"
 #include "compress/model/trainable_model.h"
+#include "compress/training/language.h"
 #include "compress/training/loop.h"
 #include "distill/distill_loss.h"
 #include "distill/options.h"
@@ -45,11 +46,9 @@ TEST(Trajectory, DistillationFollowsReference) {
   options.training.schedule = "constant";
   options.training.warmup = 0;
   const distill::DistillLoss loss(options);
-  const TrainingResult result = train({.model = *student,
-                                       .windows = windows,
-                                       .loss = loss,
-                                       .teacher = teacher.get(),
-                                       .options = options.training});
+  LanguageObjective objective(*student, windows, nullptr, loss, teacher.get());
+  const TrainingResult result =
+      train({.model = *student, .objective = objective, .options = options.training});
   const auto expected = nlohmann::ordered_json::parse(
       read_text(kGolden / "methods/train/golden.json"))["kd_adamw"]["losses"];
   const auto& curve = result.curves["loss"];

@@ -74,7 +74,7 @@ TEST_F(PeftTest, IsTheSameForAnyThreadCount) {
 TEST_F(PeftTest, WritesWhatItReads) {
   for (const std::string name : {"llama_r8", "llama_rslora_patterns"}) {
     const Adapter adapter = read_adapter(kGolden / "methods/lora" / name);
-    write_adapter(directory_, adapter.config, adapter.modules);
+    write_adapter(directory_, adapter);
     const Adapter back = read_adapter(directory_);
     const auto before = with_adapter(base(), adapter, "");
     const auto after = with_adapter(base(), back, "");
@@ -120,7 +120,7 @@ TEST_F(PeftTest, RefusesConfigurationsItCannotFollow) {
   refused({{"peft_type", "IA3"}}, {"unsupported adapter type \"IA3\""});
   refused({{"use_dora", true}}, {"use_dora = true is not supported"});
   refused({{"bias", "all"}}, {"bias"});
-  refused({{"modules_to_save", {"lm_head"}}}, {"modules_to_save"});
+  refused({{"modules_to_save", "classifier"}}, {"modules_to_save", "list of names"});
   refused({{"init_lora_weights", "pissa"}}, {"changed base"});
   refused({{"r", 0}}, {"0 is no rank"});
   refused({{"lora_alpha", "16"}}, {"no number"});
@@ -153,7 +153,7 @@ TEST_F(PeftTest, RefusesAdaptersOfAnotherModel) {
 
 TEST_F(PeftTest, RefusesFactorsThatContradictTheConfiguration) {
   const auto refused = [&](const Adapter& adapter, std::initializer_list<const char*> parts) {
-    write_adapter(directory_, adapter.config, adapter.modules);
+    write_adapter(directory_, adapter);
     expect_bad_input([&] { read_adapter(directory_); }, parts);
   };
   Adapter adapter = small();
@@ -180,6 +180,24 @@ TEST_F(PeftTest, RefusesFactorsThatContradictTheConfiguration) {
   expect_bad_input([&] { read_adapter(directory_); }, {"not a factor of a linear layer"});
 }
 
+TEST_F(PeftTest, TakesModulesThatWereTrainedWhole) {
+  Adapter adapter = read_adapter(kGolden / "methods/lora/llama_r8");
+  adapter.config.saved = {"norm"};
+  std::vector<float> ones(64, 1.5f);
+  adapter.saved = {{"model.norm.weight", {64}, ones}};
+  write_adapter(directory_, adapter);
+  const Adapter back = read_adapter(directory_);
+  EXPECT_EQ(back.config.saved, adapter.config.saved);
+  EXPECT_EQ(with_adapter(base(), back, "")->floats("model.norm.weight"), ones);
+  adapter.saved[0].shape = {32, 2};
+  expect_bad_input([&] { with_adapter(base(), adapter, ""); }, {"[32, 2]", "model.norm.weight"});
+  adapter.saved[0].name = "score.weight";
+  expect_bad_input([&] { with_adapter(base(), adapter, "here"); }, {"here: tensor score.weight"});
+  adapter.config.saved.clear();
+  write_adapter(directory_, adapter);
+  expect_bad_input([&] { read_adapter(directory_); }, {"modules_to_save"});
+}
+
 TEST_F(PeftTest, ReadsARealAdapter) {
   const fs::path sample =
       fs::path(ATTAR_SOURCE_DIR) / "../shared/format-samples/peft_lora_gemma3_270m";
@@ -187,8 +205,12 @@ TEST_F(PeftTest, ReadsARealAdapter) {
   const Adapter adapter = read_adapter(sample);
   EXPECT_EQ(adapter.modules.size(), 72u);  // 18 layers of q, k, v, o
   EXPECT_DOUBLE_EQ(adapter.config.scale_of(adapter.modules[0].module), 4.0);
-  expect_bad_input([&] { read_adapter(sample.parent_path() / "peft_lora_distilbert_imdb"); },
-                   {"modules_to_save"});
+  const Adapter classifier = read_adapter(sample.parent_path() / "peft_lora_distilbert_imdb");
+  EXPECT_EQ(classifier.modules.size(), 12u);  // 6 layers of q, v
+  std::vector<std::string> saved;
+  for (const SavedTensor& tensor : classifier.saved) saved.push_back(tensor.name);
+  EXPECT_EQ(saved, (std::vector<std::string>{"classifier.bias", "classifier.weight",
+                                             "pre_classifier.bias", "pre_classifier.weight"}));
 }
 
 }  // namespace

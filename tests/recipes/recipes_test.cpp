@@ -83,6 +83,9 @@ TEST_F(Recipes, ShippedOnesValidate) {
   expect_valid(attar(
       {"validate", kRecipes / "quantize.yaml", "--set", model, "--set", "data.text.path=" + text}));
   expect_valid(attar({"validate", kRecipes / "quickstart.yaml"}));
+  expect_valid(attar({"validate", kRecipes / "classifier.yaml", "--set",
+                      "model=" + golden("bert_embed").string(), "--set", "data.train.path=" + text,
+                      "--set", "data.test.path=" + text}));
   expect_valid(attar(
       {"validate", kRecipes / "stories.yaml", "--set", model, "--set", "data.train.path=" + text}));
 }

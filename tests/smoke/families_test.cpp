@@ -53,11 +53,6 @@ bool cannot(const Family& family, const std::string& column) {
   return family.name == "distilbert" && column.starts_with("gguf");
 }
 
-/// Encoders do not train yet.
-bool encodes(const Family& family) {
-  return family.name == "bert" || family.name == "distilbert" || family.name == "roberta";
-}
-
 TEST(Smoke, TakesEveryFamilyThroughEveryStage) {
   std::vector<std::string> columns = {"model",  "runtime", "torch", "gguf out", "gguf in", "prune",
                                       "distil", "lora",    "gptq",  "awq",      "evaluate"};
@@ -72,10 +67,6 @@ TEST(Smoke, TakesEveryFamilyThroughEveryStage) {
     table += fmt::format("\n{:<12}", family.name);
     for (const std::string& column : columns) {
       const auto found = steps.find(column);
-      if (encodes(family) && (column == "distil" || column == "lora")) {
-        table += fmt::format("{:<10}", "-");
-        continue;
-      }
       if (found == steps.end()) {
         ADD_FAILURE() << family.name << ": no step " << column;
         continue;

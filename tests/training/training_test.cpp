@@ -11,6 +11,7 @@
 #include "compress/training/adamw.h"
 #include "compress/training/emit.h"
 #include "compress/training/head_loss.h"
+#include "compress/training/language.h"
 #include "compress/training/loop.h"
 #include "compress/training/schedule.h"
 
@@ -56,6 +57,17 @@ TrainingOptions reference_options() {
   return options;
 }
 
+TrainingResult train_on(TrainableModel& model, const TokenWindows& windows, const RowLoss& loss,
+                        const TrainingOptions& options, uint64_t seed = 0,
+                        const fs::path& scratch = {}) {
+  LanguageObjective objective(model, windows, nullptr, loss, nullptr);
+  return train({.model = model,
+                .objective = objective,
+                .options = options,
+                .seed = seed,
+                .scratch = scratch});
+}
+
 nlohmann::ordered_json reference(const char* name) {
   return nlohmann::ordered_json::parse(
       read_text(kGolden / "methods/train/golden.json"))[name]["losses"];
@@ -75,8 +87,7 @@ TEST(Trajectory, FullAdamWFollowsReference) {
   const TokenWindows windows = fixture_windows();
   const CrossEntropy loss;
   const TrainingOptions options = reference_options();
-  const TrainingResult result =
-      train({.model = *model, .windows = windows, .loss = loss, .options = options});
+  const TrainingResult result = train_on(*model, windows, loss, options);
   expect_trajectory(result, held_out_loss(*model, windows, 2), reference("full_adamw"));
 }
 
@@ -101,8 +112,7 @@ TEST(Trajectory, LoraAdamWFollowsReference) {
   const CrossEntropy loss;
   TrainingOptions options = reference_options();
   options.learning_rate = 1e-2;
-  const TrainingResult result =
-      train({.model = *model, .windows = windows, .loss = loss, .options = options});
+  const TrainingResult result = train_on(*model, windows, loss, options);
   expect_trajectory(result, held_out_loss(*model, windows, 2), reference("lora_adamw"));
   for (size_t i = 0; i < adapters.entries().size(); ++i) {
     const at::Tensor difference =
@@ -118,12 +128,11 @@ TEST(Loop, AccumulationEqualsALargerBatch) {
   options.steps = 6;
   options.batch = 4;
   const auto whole = load("llama_tied", Weights::trained);
-  const auto first = train({.model = *whole, .windows = windows, .loss = loss, .options = options});
+  const auto first = train_on(*whole, windows, loss, options);
   options.batch = 2;
   options.accumulate = 2;
   const auto parts = load("llama_tied", Weights::trained);
-  const auto second =
-      train({.model = *parts, .windows = windows, .loss = loss, .options = options});
+  const auto second = train_on(*parts, windows, loss, options);
   for (size_t i = 0; i < 6; ++i)
     EXPECT_NEAR(first.curves["loss"][i][1].get<double>(), second.curves["loss"][i][1].get<double>(),
                 2e-4);
@@ -136,7 +145,7 @@ TEST(Loop, SameSeedSameBytesOtherSeedOtherBytes) {
   options.dtype = "bf16";
   const auto trained = [&](uint64_t seed) {
     auto model = load("llama_gqa", Weights::trained, Precision::bf16);
-    train({.model = *model, .windows = windows, .loss = loss, .options = options, .seed = seed});
+    train_on(*model, windows, loss, options, seed);
     return model->parameters().flat();
   };
   EXPECT_TRUE(at::equal(trained(3), trained(3)));
@@ -174,24 +183,12 @@ TEST(Loop, ResumedEqualsUninterruptedToTheByte) {
       return model;
     };
     const auto whole = fresh();
-    const auto expected =
-        train({.model = *whole, .windows = windows, .loss = loss, .options = options, .seed = 9});
+    const auto expected = train_on(*whole, windows, loss, options, 9);
     const auto killed = fresh();
     const Dying dying(7 * 2 * 16 + 5);  // in the middle of the eighth step
-    EXPECT_THROW(train({.model = *killed,
-                        .windows = windows,
-                        .loss = dying,
-                        .options = options,
-                        .seed = 9,
-                        .scratch = scratch}),
-                 std::exception);
+    EXPECT_THROW(train_on(*killed, windows, dying, options, 9, scratch), std::exception);
     const auto resumed = fresh();
-    const auto result = train({.model = *resumed,
-                               .windows = windows,
-                               .loss = loss,
-                               .options = options,
-                               .seed = 9,
-                               .scratch = scratch});
+    const auto result = train_on(*resumed, windows, loss, options, 9, scratch);
     EXPECT_EQ(result.resumed_from, 6);
     EXPECT_TRUE(at::equal(whole->trained().flat(), resumed->trained().flat()));
     EXPECT_EQ(expected.curves, result.curves);
@@ -208,7 +205,7 @@ TEST(Loop, NonFiniteLossNamesTheStep) {
   const CrossEntropy loss;
   const TrainingOptions options = reference_options();
   try {
-    train({.model = *model, .windows = windows, .loss = loss, .options = options});
+    train_on(*model, windows, loss, options);
     FAIL();
   } catch (const Error& e) {
     EXPECT_EQ(e.code(), ExitCode::failed);
@@ -263,7 +260,9 @@ TEST(Emit, WhatIsWrittenIsWhatWasTrained) {
     fs::remove_all(directory);
     const auto model = load("qwen3", Weights::trained);
     const auto config = ModelDirectory::open(kGolden / "qwen3").config;
-    const at::Tensor ids = probe_ids(fixture_windows().ids, 24, 2);
+    const TokenWindows windows = fixture_windows();
+    const CrossEntropy loss;
+    const auto ids = LanguageObjective(*model, windows, nullptr, loss, nullptr).probe();
     const ReadBack check = emit(*model, config, dtype, directory / "model", kGolden / "qwen3", ids);
     EXPECT_TRUE(check.passed) << check.detail;
     const ModelDirectory written = ModelDirectory::open(directory / "model");

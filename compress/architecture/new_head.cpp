@@ -1,0 +1,101 @@
+#include "compress/architecture/new_head.h"
+
+#include <algorithm>
+#include <map>
+
+#include "compress/base/error.h"
+#include "compress/base/random.h"
+
+namespace attar {
+namespace {
+
+constexpr std::string_view kClassifier = "ForSequenceClassification";
+
+/// "BertModel" and "BertForMaskedLM" -> "BertForSequenceClassification"; empty when the family has
+/// no such architecture.
+std::string classifier_of(const ModelSpec& spec) {
+  std::string stem = spec.architecture.substr(0, spec.architecture.find("For"));
+  if (stem.ends_with("Model")) stem.resize(stem.size() - std::string_view("Model").size());
+  for (const Family& family : families())
+    for (const std::string_view name : family.architectures)
+      if (family.name == spec.family && name == stem + std::string(kClassifier))
+        return std::string(name);
+  return {};
+}
+
+/// Weights with some tensors in place of the files' or beside them.
+class WithNew : public WeightSource {
+ public:
+  WithNew(std::shared_ptr<const WeightSource> base,
+          std::map<std::string, DenseTensor, std::less<>> tensors)
+      : base_(std::move(base)), tensors_(std::move(tensors)) {
+    for (const WeightInfo& info : base_->list())
+      if (!tensors_.contains(info.name)) list_.push_back(info);
+    for (const auto& [name, tensor] : tensors_)
+      list_.push_back({name, tensor.shape, "F32", tensor.bytes.size()});
+  }
+  const std::vector<WeightInfo>& list() const override { return list_; }
+  bool has(std::string_view name) const override {
+    return tensors_.contains(name) || base_->has(name);
+  }
+  Weight load(std::string_view name) const override {
+    const auto found = tensors_.find(name);
+    return found == tensors_.end() ? base_->load(name) : Weight(found->second);
+  }
+
+ private:
+  std::shared_ptr<const WeightSource> base_;
+  std::map<std::string, DenseTensor, std::less<>> tensors_;
+  std::vector<WeightInfo> list_;
+};
+
+DenseTensor make_tensor(std::vector<int64_t> shape, Random* random) {
+  constexpr double kDeviation = 0.02;
+  int64_t count = 1;
+  for (const int64_t size : shape) count *= size;
+  auto values = std::make_shared<std::vector<float>>(static_cast<size_t>(count));
+  if (random)
+    for (float& value : *values) value = static_cast<float>(kDeviation * random->normal());
+  return {DType::f32, std::move(shape), std::as_bytes(std::span(*values)), values};
+}
+
+}  // namespace
+
+Model open_with_labels(const fs::path& path, const std::vector<std::string>& labels, uint64_t seed,
+                       std::vector<std::string>& made) {
+  ModelDirectory directory = ModelDirectory::open(path);
+  const std::string where = (directory.path / "config.json").string();
+  auto& config = directory.config;
+  const std::string architecture = classifier_of(read_model_spec(config, where));
+  if (architecture.empty())
+    throw bad_input("only encoders become classifiers", where,
+                    "choose a BERT, DistilBERT or RoBERTa");
+  if (labels.size() < 2)
+    throw bad_input("a classifier needs two labels at least, and the data have one", where);
+  config["architectures"] = {architecture};
+  config.erase("num_labels");
+  config.erase("problem_type");
+  config["id2label"] = config["label2id"] = nlohmann::ordered_json::object();
+  for (size_t i = 0; i < labels.size(); ++i) {
+    config["id2label"][std::to_string(i)] = labels[i];
+    config["label2id"][labels[i]] = i;
+  }
+  const ModelSpec spec = read_model_spec(config, where);
+  Random random(seed);
+  std::map<std::string, DenseTensor, std::less<>> tensors;
+  const auto make = [&](const LinearSpec& linear) {
+    tensors[linear.weight] = make_tensor({linear.out, linear.in}, &random);
+    tensors[linear.bias] = make_tensor({linear.out}, nullptr);
+    made.push_back(linear.module());
+  };
+  make(spec.classifier);
+  // The files may name it with or without the encoder's prefix.
+  const std::string& pooler = spec.pooler.weight;
+  const auto& files = *directory.weights;
+  if (!pooler.empty() && !files.has(pooler) && !files.has(pooler.substr(pooler.find('.') + 1)))
+    make(spec.pooler);
+  directory.weights = std::make_shared<WithNew>(directory.weights, std::move(tensors));
+  return open_model(std::move(directory));
+}
+
+}  // namespace attar
