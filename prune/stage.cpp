@@ -12,6 +12,7 @@
 #include "compress/base/nearest.h"
 #include "compress/base/progress.h"
 #include "compress/pipeline/calibration.h"
+#include "compress/pipeline/float_input.h"
 #include "prune/estimate.h"
 #include "prune/evidence.h"
 #include "prune/least_squares.h"
@@ -94,14 +95,9 @@ class PruneRun {
       : context_(context),
         options_(context.options<PruneOptions>()),
         criterion_(criterion_of(options_, context.spec.where)),
-        model_(open_model(context.input)),
+        model_(open_float_input(context, "prune")),
         spec_(model_.spec),
         counts_(kept_counts(spec_, options_, context.spec.where)) {
-    for (const WeightInfo& info : model_.weights->list())
-      if (info.format.starts_with("int"))
-        throw bad_input("the model is quantized",
-                        fmt::format("tensor {} ({})", info.name, info.format),
-                        "prune the float model it came from");
     if (!options_.data.empty()) windows_ = calibration_windows(context, options_.data, spec_);
   }
 

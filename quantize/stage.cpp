@@ -12,6 +12,7 @@
 #include "compress/base/hash.h"
 #include "compress/base/progress.h"
 #include "compress/pipeline/calibration.h"
+#include "compress/pipeline/float_input.h"
 #include "compress/runtime/hidden_stream.h"
 #include "quantize/emit.h"
 #include "quantize/encoder_probe.h"
@@ -66,14 +67,9 @@ class QuantizeRun {
   explicit QuantizeRun(StageContext& context)
       : context_(context),
         options_(with_preset(context.options<QuantizeOptions>())),
-        model_(open_model(context.input)),
+        model_(open_float_input(context, "quantize")),
         spec_(model_.spec),
         format_(find_quant_format(options_.format, context.spec.where + ".format")) {
-    for (const WeightInfo& info : model_.weights->list())
-      if (info.format.starts_with("int"))
-        throw bad_input("the model is quantized already",
-                        fmt::format("tensor {} ({})", info.name, info.format),
-                        "quantize the float model it came from");
     plan_ = plan_modules(spec_, options_, scale_dtype(), context.spec.where);
     if (options_.budget) check_budget(spec_, plan_, options_, context.spec.where);
     check_format();
@@ -290,7 +286,7 @@ class QuantizeRun {
 
   void report(const QuantizeCheckpoint& checkpoint) const {
     StageReport& report = context_.report;
-    report.fallbacks = plan_.fallbacks;
+    report.fallbacks.insert(report.fallbacks.end(), plan_.fallbacks.begin(), plan_.fallbacks.end());
     Json foldings = Json::array();
     for (int64_t i = 0; i < checkpoint.finished(); ++i) {
       const QuantizedModules part = checkpoint.load(i, plan_.modules);

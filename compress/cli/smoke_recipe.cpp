@@ -12,6 +12,7 @@
 #include "compress/data/document_readers.h"
 #include "compress/formats/json.h"
 #include "compress/formats/safetensors.h"
+#include "compress/formats/weights.h"
 
 namespace attar::cli {
 namespace {
@@ -134,10 +135,9 @@ bool heads_can_go(const fs::path& directory, ModelSpec spec) {
 void shrink_recipe(Recipe& recipe, const Toolbox& tools, const fs::path& directory) {
   for (StageSpec& stage : recipe.stages) shrink_stage(stage, tools);
   if (!recipe.model.empty()) {
-    const fs::path file = fs::path(recipe.model) / "config.json";
-    const auto config = parse_json<nlohmann::ordered_json>(read_text(file), file.string());
+    const auto config = ModelDirectory::open(recipe.model).config;
     fs::create_directories(directory / "model");
-    write_random_model(shrunken_config(config, file.string()), directory / "model", recipe.model,
+    write_random_model(shrunken_config(config, recipe.model), directory / "model", recipe.model,
                        kSeed);
     recipe.model = directory / "model";
   }

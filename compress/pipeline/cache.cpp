@@ -7,6 +7,7 @@
 #include "compress/base/files.h"
 #include "compress/base/hash.h"
 #include "compress/data/document_readers.h"
+#include "compress/formats/gguf/file.h"
 
 namespace attar {
 namespace {
@@ -21,7 +22,8 @@ int64_t nanoseconds(fs::file_time_type time) {
 constexpr int64_t kSettled = 2'000'000'000;
 
 bool is_model_file(const fs::path& path) {
-  for (const char* extension : {".json", ".safetensors", ".model", ".jinja", ".txt"})
+  for (const char* extension :
+       {".json", ".safetensors", ".gguf", ".model", ".tiktoken", ".jinja", ".txt"})
     if (path.extension() == extension) return true;
   return false;
 }
@@ -78,6 +80,7 @@ void FileHashes::save() const {
 }
 
 std::vector<fs::path> model_files(const fs::path& directory) {
+  if (const auto file = gguf::find_model_file(directory)) return {*file};
   std::vector<fs::path> files;
   for (const auto& entry : fs::directory_iterator(directory))
     if (entry.is_regular_file() && is_model_file(entry.path())) files.push_back(entry.path());

@@ -42,7 +42,8 @@ class FileHashes {
   std::set<std::string> checked_;
 };
 
-/// The files of a model directory that decide what it is: configuration, weights, tokenizer.
+/// The files of a model directory that decide what it is: configuration, weights, tokenizer; or the
+/// GGUF file.
 std::vector<std::filesystem::path> model_files(const std::filesystem::path& directory);
 
 /// How a data entry is read: every field but where it lies.

@@ -8,6 +8,7 @@
 #include "compress/base/error.h"
 #include "compress/base/nearest.h"
 #include "compress/data/document_readers.h"
+#include "compress/formats/gguf/file.h"
 #include "compress/hub/address.h"
 #include "compress/pipeline/cache.h"
 #include "compress/pipeline/gates.h"
@@ -61,6 +62,16 @@ void check_data(const DataSpec& data, const Recipe& recipe, Problems& problems) 
   }
 }
 
+/// Whether the path means a GGUF file; two of them are a problem of their own.
+bool find_gguf(const fs::path& path, const std::string& where, Problems& problems) {
+  try {
+    return gguf::find_model_file(path).has_value();
+  } catch (const Error& e) {
+    problems.add(e.what(), where, e.hint());
+    return true;
+  }
+}
+
 void check_model_place(const Recipe& recipe, Problems& problems) {
   if (recipe.model.empty()) return;
   const std::string& where = recipe.model_where;
@@ -71,13 +82,19 @@ void check_model_place(const Recipe& recipe, Problems& problems) {
     } catch (const Error& e) {
       problems.add(e.what(), e.where(), e.hint());
     }
-  } else if (!fs::is_directory(recipe.model, code))
-    problems.add(
-        "no such model directory: " + recipe.model, where,
-        "give a directory with config.json and safetensors files; relative paths are relative "
-        "to the recipe file");
-  else if (!fs::is_regular_file(fs::path(recipe.model) / "config.json", code))
-    problems.add("no config.json in the model directory: " + recipe.model, where);
+    return;
+  }
+  const char* const wanted =
+      "give a directory with config.json and safetensors files, or a GGUF file; relative paths are "
+      "relative to the recipe file";
+  if (!fs::exists(recipe.model, code))
+    problems.add("no such model directory or GGUF file: " + recipe.model, where, wanted);
+  else if (!fs::is_regular_file(fs::path(recipe.model) / "config.json", code) &&
+           !find_gguf(recipe.model, where, problems))
+    problems.add(fs::is_directory(recipe.model, code)
+                     ? "no config.json in the model directory: " + recipe.model
+                     : "no GGUF file: " + recipe.model,
+                 where, wanted);
 }
 
 /// `earlier`: the names that this stage may refer to.

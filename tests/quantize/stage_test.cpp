@@ -12,6 +12,7 @@
 #include "compress/base/files.h"
 #include "compress/base/hash.h"
 #include "compress/base/threads.h"
+#include "export/export.h"
 #include "tests/quantize/run_stage.h"
 
 namespace attar {
@@ -244,6 +245,20 @@ TEST_F(QuantizeStage, AQuantizedModelIsRefused) {
     EXPECT_EQ(e.code(), ExitCode::bad_input);
     EXPECT_NE(e.block().find("quantized already"), std::string::npos);
   }
+}
+
+TEST_F(QuantizeStage, AGgufFileIsDecodedFirstWhichIsSaid) {
+  ExportOptions options;
+  options.format = "gguf:q8_0";
+  options.max_kl = 1e9;
+  StageReport exported;
+  const fs::path file = home_.path() / "model.gguf";
+  export_model(open_model(golden_model("llama_tied")), options, {}, file, exported);
+  const StageRun result = run_stage(quantize_stage(), file, ids_, kGptq);
+  EXPECT_TRUE(all_passed(result.report));
+  ASSERT_EQ(result.report.fallbacks.size(), 1u);
+  EXPECT_EQ(result.report.fallbacks[0].what, "decoded to float32 first");
+  EXPECT_NE(result.report.fallbacks[0].why.find("Q8_0"), std::string::npos);
 }
 
 TEST_F(QuantizeStage, DenseTensorsMayBecomeHalfPrecision) {

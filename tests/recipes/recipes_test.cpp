@@ -90,6 +90,26 @@ TEST_F(Recipes, ShippedOnesValidate) {
       {"validate", kRecipes / "stories.yaml", "--set", model, "--set", "data.train.path=" + text}));
 }
 
+TEST_F(Recipes, TakeAGgufFileThroughTheWholeChain) {
+  const auto exported = attar({"export", golden("llama_tied").string(), "--format", "gguf:q8_0",
+                               "--max-kl", "1e9", "--output", (root_ / "m.gguf").string()});
+  ASSERT_EQ(exported.exit_code, 0) << exported.err;
+  write_file(root_ / "gguf.yaml",
+             "attar: 1\nname: t\nseed: 1\noutput: out\nmodel: m.gguf\n"
+             "data: {ids: {path: ids.safetensors, format: ids}}\nstages:\n"
+             "  - {name: slim, type: prune, keep: {ffn: 0.5}, data: ids}\n" +
+                 kQuantize + "evaluate: {data: ids, metrics: [perplexity, kl, size]}\n");
+  const std::string path = (root_ / "gguf.yaml").string();
+  for (const char* command : {"validate", "plan", "run", "smoke"}) {
+    const auto result = attar({command, path, "--quiet"});
+    EXPECT_EQ(result.exit_code, 0) << command << "\n" << result.err << result.out;
+  }
+  EXPECT_TRUE(fs::exists(root_ / "out/int4/model/model.safetensors"));
+  const auto missing = attar({"validate", path, "--set", "model=none.gguf"});
+  EXPECT_EQ(missing.exit_code, 2);
+  EXPECT_NE(missing.err.find("GGUF"), std::string::npos) << missing.err;
+}
+
 TEST_F(Recipes, StoriesFitTheModelsBesideTheProject) {
   for (const char* name : {"teacher-7M", "stories260K-hf"}) {
     const auto model = beside("models") / name;
