@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "compress/base/error.h"
+#include "compress/formats/bitnet.h"
 #include "compress/formats/checkpoint.h"
 #include "compress/formats/gguf/model_file.h"
 #include "compress/formats/json.h"
@@ -101,13 +102,16 @@ ModelDirectory ModelDirectory::open(const fs::path& path) {
   model.config = read_config(path);
   const std::string where = (path / "config.json").string() + ": quantization_config";
   const auto* quantization = find_quantization(model.config, where);
+  const std::string method =
+      quantization == nullptr ? "" : (*quantization)["quant_method"].get<std::string>();
+  const bool ternary = method == kBitnetMethod;
   const QuantFormat* format =
-      quantization == nullptr
-          ? nullptr
-          : &find_quant_format((*quantization)["quant_method"].get<std::string>(), where);
+      method.empty() || ternary ? nullptr : &find_quant_format(method, where);
   Checkpoint checkpoint = Checkpoint::open(path);
   model.weight_bytes = checkpoint.file_bytes();
-  if (format == nullptr)
+  if (ternary)
+    model.weights = open_bitnet(*quantization, std::move(checkpoint), where);
+  else if (format == nullptr)
     model.weights = std::make_shared<DenseSource>(std::move(checkpoint));
   else
     model.weights = format->open(*quantization, std::move(checkpoint), where);

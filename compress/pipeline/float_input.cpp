@@ -41,7 +41,7 @@ Model open_float_input(StageContext& context, const char* verb) {
     ++formats[info.format];
   }
   if (first == nullptr) return model;
-  if (!gguf::find_model_file(context.input))
+  if (first->format.starts_with("int") && !gguf::find_model_file(context.input))
     throw bad_input("the model is quantized already",
                     fmt::format("tensor {} ({})", first->name, first->format),
                     fmt::format("{} the float model it came from", verb));
