@@ -109,8 +109,9 @@ int64_t EncoderResults::choice(int64_t i) const {
 }
 
 EncoderResults run_encoder(const std::string& name, const Model& opened, const Tokenizer& tokenizer,
-                           const LabelledSet& set, const std::optional<int64_t>& length) {
-  const auto model = EncoderModel::load(opened);
+                           const LabelledSet& set, const std::optional<int64_t>& length,
+                           Activations activations) {
+  const auto model = EncoderModel::load(opened, {activations});
   EncoderResults results;
   results.spec = model->spec();
   results.width = model->width();

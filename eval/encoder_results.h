@@ -47,6 +47,7 @@ struct EncoderResults {
 /// of a classifier's, pairs for a model without them; failure naming the row for results that are
 /// not finite. `name` is for messages.
 EncoderResults run_encoder(const std::string& name, const Model& opened, const Tokenizer& tokenizer,
-                           const LabelledSet& set, const std::optional<int64_t>& length);
+                           const LabelledSet& set, const std::optional<int64_t>& length,
+                           Activations activations = Activations::exact);
 
 }  // namespace attar::eval

@@ -147,10 +147,12 @@ class EncoderEvaluation {
     Json key = {{"attar", ATTAR_VERSION}, {"metric", metric.name}, {"model", model_hash(subject)}};
     if (metric.needs == Needs::measurement) {
       key["host"] = describe_host();
+      key["activations"] = to_string(request_.activations);
     } else {
       key["data"] = {set_->sha256, describe_data(request_.data)};
       key["seed"] = request_.seed;
       key["window"] = request_.window.value_or(0);
+      key["activations"] = to_string(request_.activations);
       if (reference_) key["reference"] = model_hash(*reference_);
     }
     return sha256(key.dump());
@@ -183,9 +185,9 @@ class EncoderEvaluation {
     return due;
   }
 
-  EncoderResults run_subject(const Subject& subject) {
-    EncoderResults results =
-        run_encoder(subject.name, subject.model, *subject.tokenizer, *set_, request_.window);
+  EncoderResults run_subject(const Subject& subject, Activations activations) {
+    EncoderResults results = run_encoder(subject.name, subject.model, *subject.tokenizer, *set_,
+                                         request_.window, activations);
     if (results.cut > 0) {
       notes_.push_back(fmt::format("{}: {} texts were cut", subject.name, results.cut));
       say(notes_.back());
@@ -203,13 +205,14 @@ class EncoderEvaluation {
       say(notes_.back());
     }
     std::optional<EncoderResults> reference;
-    if (reference_) reference = run_subject(*reference_);
+    if (reference_) reference = run_subject(*reference_, Activations::exact);
     const Bootstrap bootstrap(set_->count(), request_.seed);
     for (const size_t s : due) {
       const Subject& subject = subjects_[s];
-      const bool same = reference_ && subject.adapter == reference_->adapter &&
+      const bool same = reference_ && request_.activations == Activations::exact &&
+                        subject.adapter == reference_->adapter &&
                         fs::equivalent(subject.model.path, reference_->model.path);
-      const EncoderResults own = same ? *reference : run_subject(subject);
+      const EncoderResults own = same ? *reference : run_subject(subject, request_.activations);
       MetricInput input = input_of(subject);
       input.texts = &*set_;
       input.results = &own;
@@ -228,7 +231,7 @@ class EncoderEvaluation {
                     {"tokenizer", subject.tokenizer_note},
                     {"data", set_->path},
                     {"data_sha256", set_->sha256},
-                    {"activations", "float32"},
+                    {"activations", activations_of(subject.model, request_.activations)},
                     {"kernel", kernel_name()},
                     {"resamples", Bootstrap::kResamples},
                     {"seed", request_.seed}};
@@ -240,8 +243,9 @@ class EncoderEvaluation {
   void measure_speed_and_memory(size_t s) {
     if (!is_due(s, [](Needs needs) { return needs == Needs::measurement; })) return;
     say("measuring speed and memory of " + subjects_[s].name);
-    const Measurement measurement = measure_model(subjects_[s].model.path, subjects_[s].adapter,
-                                                  subjects_[s].model.spec.max_positions);
+    const Measurement measurement =
+        measure_model(subjects_[s].model.path, subjects_[s].adapter,
+                      subjects_[s].model.spec.max_positions, request_.activations);
     MetricInput input = input_of(subjects_[s]);
     input.measurement = &measurement;
     for (const Metric* metric : metrics_)

@@ -176,6 +176,7 @@ class Evaluation {
                 {"model", model_hash(subjects_[s])}};
     if (part.metric->needs == Needs::measurement) {
       key["host"] = describe_host();
+      key["activations"] = to_string(request_.activations);
     } else {
       key["data"] = material_of(s).identity(*part.metric, part.task);
       if (reference_) key["reference"] = model_hash(*reference_);
@@ -240,7 +241,8 @@ class Evaluation {
   }
 
   bool is_reference(size_t s) const {
-    return reference_ && fs::equivalent(subjects_[s].model.path, reference_->model.path) &&
+    return reference_ && request_.activations == Activations::exact &&
+           fs::equivalent(subjects_[s].model.path, reference_->model.path) &&
            subjects_[s].adapter == reference_->adapter;
   }
 
@@ -252,7 +254,8 @@ class Evaluation {
     for (const size_t s : group) {
       runner_of_.push_back(is_reference(s) ? 0 : runners_.size());
       if (!is_reference(s))
-        runners_.push_back({subjects_[s].name, RuntimeModel::load(subjects_[s].model)});
+        runners_.push_back(
+            {subjects_[s].name, RuntimeModel::load(subjects_[s].model, {request_.activations})});
     }
     const Material& material = material_of(group[0]);
     measure_scored(Needs::windows, material.windows, "gptq");
@@ -279,6 +282,8 @@ class Evaluation {
     for (size_t i = 0; i < group_.size(); ++i) {
       MetricInput input = input_of(subjects_[group_[i]]);
       complete(runner_of_[i], input);
+      input.scored.details["activations"] =
+          activations_of(subjects_[group_[i]].model, request_.activations);
       for (const auto& part : parts_)
         if (part.metric->needs == needs && part.task == task && !rows_[group_[i]].contains(part))
           finish(group_[i], part, input);
@@ -361,8 +366,9 @@ class Evaluation {
       if (part.metric->needs == Needs::measurement && !restore(s, part)) complete = false;
     if (complete) return;
     say("measuring speed and memory of " + subjects_[s].name);
-    const Measurement measurement = measure_model(subjects_[s].model.path, subjects_[s].adapter,
-                                                  subjects_[s].model.spec.max_positions);
+    const Measurement measurement =
+        measure_model(subjects_[s].model.path, subjects_[s].adapter,
+                      subjects_[s].model.spec.max_positions, request_.activations);
     MetricInput input = input_of(subjects_[s]);
     input.measurement = &measurement;
     for (const auto& part : parts_)

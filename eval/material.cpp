@@ -120,7 +120,7 @@ class Maker {
 
   Json common(Json details, const char* units) const {
     details["tokenizer"] = subject_.tokenizer_note;
-    details["activations"] = "float32";
+    details["activations"] = to_string(request_.activations);
     details["kernel"] = kernel_name();
     details["units"] = units;
     details["resamples"] = Bootstrap::kResamples;

@@ -59,7 +59,7 @@ std::string output_of(std::vector<std::string> words) {
 }
 
 Measurement measure_here(const std::filesystem::path& path, const std::filesystem::path& adapter,
-                         const SpeedOptions& options) {
+                         const SpeedOptions& options, Activations activations) {
   reset_peak_rss();
   const auto start = std::chrono::steady_clock::now();
   Model opened = open_model(path);
@@ -67,13 +67,13 @@ Measurement measure_here(const std::filesystem::path& path, const std::filesyste
   Measurement m;
   m.method = "in the evaluating process: memory includes what it held before";
   if (opened.spec.task != Task::causal_lm) {
-    const EncoderSpeed speed = measure_speed(*EncoderModel::load(opened), options);
+    const EncoderSpeed speed = measure_speed(*EncoderModel::load(opened, {activations}), options);
     m.prefill_tokens_per_s = speed.text_tokens_per_s.median;
     m.batch_texts_per_s = speed.batch_tokens_per_s.median / static_cast<double>(speed.ids);
     m.peak_rss_bytes = peak_rss_bytes();
     return m;
   }
-  const auto model = RuntimeModel::load(opened);
+  const auto model = RuntimeModel::load(opened, {activations});
   m.load_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   const Speed speed = measure_speed(model, options);
   m.prefill_tokens_per_s = speed.prefill_tokens_per_s.median;
@@ -84,12 +84,13 @@ Measurement measure_here(const std::filesystem::path& path, const std::filesyste
 }
 
 Measurement measure_beside(const std::filesystem::path& program, const std::filesystem::path& path,
-                           const SpeedOptions& options) {
+                           const SpeedOptions& options, Activations activations) {
   const std::string text =
       output_of({program.string(), "bench", "model", path.string(), "--prompt",
                  std::to_string(options.prompt), "--generate", std::to_string(options.generate),
-                 "--repetitions", std::to_string(options.repetitions), "--threads",
-                 std::to_string(thread_count()), "--quiet", "--json"});
+                 "--repetitions", std::to_string(options.repetitions), "--activations",
+                 std::string(to_string(activations)), "--threads", std::to_string(thread_count()),
+                 "--quiet", "--json"});
   const auto json = nlohmann::json::parse(text, nullptr, false);
   Measurement m;
   try {
@@ -111,20 +112,21 @@ Measurement measure_beside(const std::filesystem::path& program, const std::file
 }  // namespace
 
 Measurement measure_model(const std::filesystem::path& path, const std::filesystem::path& adapter,
-                          int64_t max_positions) {
+                          int64_t max_positions, Activations activations) {
   SpeedOptions options;
   options.prompt = std::clamp<int64_t>(max_positions * 3 / 4, 1, 512);
   options.generate = std::clamp<int64_t>(max_positions - options.prompt, 1, 64);
   options.repetitions = kRepetitions;
   const auto program = executable_directory() / "attar";
   Measurement m = adapter.empty() && std::filesystem::exists(program)
-                      ? measure_beside(program, path, options)
-                      : measure_here(path, adapter, options);
+                      ? measure_beside(program, path, options, activations)
+                      : measure_here(path, adapter, options, activations);
   m.prompt = options.prompt;
   m.generate = m.decode_tokens_per_s ? options.generate : 0;
   m.repetitions = options.repetitions;
   m.threads = thread_count();
   m.kernel = kernel_name();
+  m.activations = to_string(activations);
   return m;
 }
 
@@ -135,6 +137,7 @@ nlohmann::ordered_json describe(const Measurement& m) {
           {"repetitions", m.repetitions},
           {"batch", 1},
           {"threads", m.threads},
+          {"activations", m.activations},
           {"kernel", m.kernel}};
 }
 

@@ -8,6 +8,8 @@
 #include <optional>
 #include <string>
 
+#include "compress/kernels/matmul.h"
+
 namespace attar::eval {
 
 struct Measurement {
@@ -19,6 +21,7 @@ struct Measurement {
   uint64_t peak_rss_bytes = 0;
   int64_t prompt = 0, generate = 0, repetitions = 0;
   int threads = 0;
+  std::string activations;     // see activations_of
   std::string kernel, method;  // method: which process
 };
 
@@ -26,7 +29,7 @@ struct Measurement {
 /// there is none (attar as a library), measures in this process, which `method` says.
 /// `max_positions` bounds prompt and generated ids. Throws failure when the measurement fails.
 Measurement measure_model(const std::filesystem::path& model, const std::filesystem::path& adapter,
-                          int64_t max_positions);
+                          int64_t max_positions, Activations activations);
 
 /// For a row's details.
 nlohmann::ordered_json describe(const Measurement& measurement);

@@ -79,6 +79,17 @@ Subject open_subject(const EvaluationModel& model, bool text) {
   return subject;
 }
 
+std::string activations_of(const Model& model, Activations chosen) {
+  size_t quantized = 0, int8_inputs = 0;
+  for (const auto& info : model.weights->list()) {
+    quantized += !is_dense(info.format);
+    int8_inputs += info.format.ends_with(" a8");
+  }
+  const std::string name(to_string(chosen));
+  if (int8_inputs == 0) return name;
+  return int8_inputs == quantized ? "int8 a row" : "int8 a row, elsewhere " + name;
+}
+
 namespace {
 
 /// Every id stands for the same token, however the files spell out how text becomes ids: a GGUF

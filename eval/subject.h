@@ -27,6 +27,10 @@ struct Subject {
 /// read is bad_input; for ready-made ids it is a note.
 Subject open_subject(const EvaluationModel& model, bool text);
 
+/// How inputs enter the model's products: "exact" or "int8" as chosen, and "int8 a row" where its
+/// quantized weights are made for that (W8A8).
+std::string activations_of(const Model& model, Activations chosen);
+
 /// bad_input unless KL and top-1 of `model` to `reference` mean something: the same tokens by id.
 /// That texts become the same ids is for their material to show (require_same_ids).
 void require_comparable(const Subject& model, const Subject& reference);

@@ -127,6 +127,7 @@ void note_transposed(const QuantPlan& plan, const ModelSpec& spec,
 
 void apply(const QuantizeOverride& entry, QuantLayout& layout) {
   if (entry.bits) layout.bits = static_cast<int>(*entry.bits);
+  if (layout.bits != 8) layout.int8_inputs = false;
   if (entry.group_size) layout.group = std::max<int64_t>(0, *entry.group_size);
   if (entry.symmetric) layout.symmetric = *entry.symmetric;
 }
@@ -168,6 +169,9 @@ QuantPlan plan_modules(const ModelSpec& spec, const QuantizeOptions& options, DT
                        const std::string& where) {
   const Scheme& scheme = find_scheme(options.scheme, where);
   const int64_t scheme_group = std::max<int64_t>(0, options.group_size.value_or(scheme.group));
+  if (scheme.activations == "int8" && (scheme_group != 0 || options.budget))
+    throw bad_input(fmt::format("{} has one scale a row and one width for all layers", scheme.name),
+                    where, "leave out group_size and budget");
   std::vector<QuantModule> modules = all_linears(spec);
   std::vector<Names> names;
   for (const QuantModule& module : modules) names.push_back({module.name, module.stored});
@@ -197,7 +201,8 @@ QuantPlan plan_modules(const ModelSpec& spec, const QuantizeOptions& options, DT
   for (size_t i = 0; i < modules.size(); ++i) {
     if (!wanted[i] || ignored[i]) continue;
     QuantModule module = modules[i];
-    module.layout = {scheme.bits, scheme_group, scheme.symmetric, scale_dtype};
+    module.layout = {scheme.bits, scheme_group, scheme.symmetric, scale_dtype,
+                     scheme.activations == "int8"};
     for (size_t entry = 0; entry < overridden.size(); ++entry)
       if (overridden[entry][i]) {
         apply(options.overrides[entry], module.layout);

@@ -14,6 +14,8 @@ std::span<const Scheme> schemes() {
       Scheme{"W4A16", "4-bit weights, symmetric", 4, true},
       Scheme{"W4A16_ASYM", "4-bit weights with zero points", 4, false},
       Scheme{"W8A16", "8-bit weights, symmetric", 8, true},
+      Scheme{"W8A8", "8-bit weights by channel, inputs rounded to int8 by token", 8, true, "int8",
+             0},
       Scheme{"W3A16", "3-bit weights, symmetric", 3, true},
       Scheme{"W3A16_ASYM", "3-bit weights with zero points", 3, false},
   };

@@ -76,7 +76,7 @@ void bench_encoder(const Model& opened, const SpeedOptions& options, const Runti
         {"batch", EncoderSpeed::kBatch},
         {"batch_ids", speed.ids},
         {"repetitions", options.repetitions},
-        {"activations", runtime.activations == Activations::int8 ? "int8" : "exact"},
+        {"activations", to_string(runtime.activations)},
         {"threads", thread_count()},
         {"isa", kernel_name()},
     };
@@ -119,7 +119,7 @@ void bench_model(const std::string& path, const SpeedOptions& options,
         {"prompt", options.prompt},
         {"generate", options.generate},
         {"repetitions", options.repetitions},
-        {"activations", runtime.activations == Activations::int8 ? "int8" : "exact"},
+        {"activations", to_string(runtime.activations)},
         {"threads", thread_count()},
         {"isa", kernel_name()},
     };
@@ -207,10 +207,7 @@ int run(const Command& self, const std::vector<std::string>& args) {
   } else if (what == "model") {
     if (model.empty())
       throw bad_input("the model is missing", {}, "usage: attar bench model MODEL");
-    if (activations != "exact" && activations != "int8")
-      throw bad_input("unknown kind '" + activations + "'", "--activations", "known: exact, int8");
-    bench_model(model, speed, {activations == "int8" ? Activations::int8 : Activations::exact},
-                parsed.json);
+    bench_model(model, speed, {parse_activations(activations, "--activations")}, parsed.json);
   } else if (what == "tokenizer") {
     if (model.empty() || text.empty())
       throw bad_input("the tokenizer or the text is missing", {},

@@ -38,7 +38,7 @@ int run(const Command& self, const std::vector<std::string>& args) {
   const auto parsed = parse(self, args, options, positional);
   if (parsed.help_shown) return 0;
   check_text_options(parsed, self, texts);
-  const auto model = EncoderModel::load(open_model(texts.model));
+  const auto model = EncoderModel::load(open_model(texts.model), runtime_options(texts));
   if (model->spec().task != Task::classify)
     throw bad_input(fmt::format("{} has no classifier head", model->spec().architecture),
                     texts.model, "`attar embed` gives its vectors");

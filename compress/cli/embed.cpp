@@ -21,7 +21,7 @@ int run(const Command& self, const std::vector<std::string>& args) {
   if (parsed.help_shown) return 0;
   check_text_options(parsed, self, texts);
   if (on && off) throw bad_input("--normalize and --no-normalize contradict each other");
-  const auto model = EncoderModel::load(open_model(texts.model));
+  const auto model = EncoderModel::load(open_model(texts.model), runtime_options(texts));
   if (model->spec().task != Task::embed)
     throw bad_input(fmt::format("{} is a classifier", model->spec().architecture), texts.model,
                     "`attar classify` gives its labels");

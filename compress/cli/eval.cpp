@@ -171,7 +171,7 @@ RunReport report_of(const EvaluationRequest& request) {
 int run(const Command& self, const std::vector<std::string>& args) {
   po::options_description options("Options");
   std::vector<std::string> words, tasks;
-  std::string data, reference, metrics, output, baseline;
+  std::string data, reference, metrics, output, baseline, activations;
   EvaluationRequest defaults;
   DataSpec spec;
   int64_t window = 0, samples = 0;
@@ -198,6 +198,9 @@ int run(const Command& self, const std::vector<std::string>& args) {
        "ids a window, default the smaller of 2048 and the models' maximum; of encoders: where "
        "longer "
        "texts are cut, default: an error")  //
+      ("activations", po::value(&activations)->default_value("exact"),
+       "how inputs enter products with quantized weights: exact, or int8 (rounded by groups, "
+       "faster); the reference is always exact")  //
       ("samples", po::value(&samples),
        "windows, and examples of each task, at most; drawn with the seed")                      //
       ("seed", po::value(&defaults.seed)->default_value(0), "of bootstrap, samples and shots")  //
@@ -213,6 +216,7 @@ int run(const Command& self, const std::vector<std::string>& args) {
 
   EvaluationRequest request = request_of(words, reference, metrics);
   request.seed = defaults.seed;
+  request.activations = parse_activations(activations, "--activations");
   if (parsed.values.count("window") && window < 2)
     throw bad_input("--window must be at least 2", "--window");
   if (parsed.values.count("window")) request.window = window;

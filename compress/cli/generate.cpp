@@ -103,7 +103,7 @@ std::vector<int32_t> prompt_ids(const Tokenizer& tokenizer, const ModelSpec& spe
 int run(const Command& self, const std::vector<std::string>& args) {
   po::options_description options("Options");
   SamplingOptions sampling;
-  std::string path, prompt, system;
+  std::string path, prompt, system, activations;
   int64_t limit = 256;
   options.add_options()                                                                    //
       ("model", po::value(&path)->required(), "model directory")                           //
@@ -114,9 +114,11 @@ int run(const Command& self, const std::vector<std::string>& args) {
       ("top-k", po::value(&sampling.top_k)->default_value(0),
        "draw from the k likeliest ids; 0 = all")  //
       ("top-p", po::value(&sampling.top_p)->default_value(1),
-       "draw from the likeliest ids that hold this probability")               //
-      ("seed", po::value(&sampling.seed)->default_value(0), "of the draws")    //
-      ("echo", po::bool_switch(), "print the prompt before its continuation")  //
+       "draw from the likeliest ids that hold this probability")             //
+      ("seed", po::value(&sampling.seed)->default_value(0), "of the draws")  //
+      ("activations", po::value(&activations)->default_value("exact"),
+       "how inputs enter products with quantized weights: exact, or int8 (faster)")  //
+      ("echo", po::bool_switch(), "print the prompt before its continuation")        //
       ("chat", po::bool_switch(),
        "the prompt is a user's message: use the model's chat template")  //
       ("system", po::value(&system)->default_value(""), "with --chat: the system message");
@@ -126,8 +128,9 @@ int run(const Command& self, const std::vector<std::string>& args) {
   if (parsed.help_shown) return 0;
   if (limit < 1) throw bad_input("--max-new-tokens must be at least 1");
 
+  const RuntimeOptions runtime{parse_activations(activations, "--activations")};
   const auto tokenizer = Tokenizer::load(path);
-  const auto model = RuntimeModel::load(open_model(path));
+  const auto model = RuntimeModel::load(open_model(path), runtime);
   if (tokenizer->vocab_size() > model->spec().vocab)
     throw bad_input(fmt::format("the tokenizer has {} ids, the model's embedding {}",
                                 tokenizer->vocab_size(), model->spec().vocab),

@@ -65,8 +65,9 @@ Batch read_batch(const fs::path& path) {
 }
 
 /// A classifier's logits [B, labels], or vectors [B, hidden].
-void encoder_results(const Model& opened, const Batch& batch, const fs::path& output) {
-  const auto model = EncoderModel::load(opened);
+void encoder_results(const Model& opened, const Batch& batch, const fs::path& output,
+                     const RuntimeOptions& options) {
+  const auto model = EncoderModel::load(opened, options);
   std::vector<TextIds> texts;
   for (int64_t r = 0; r < batch.rows; ++r) {
     const auto first = static_cast<size_t>(r * batch.length);
@@ -81,15 +82,15 @@ void encoder_results(const Model& opened, const Batch& batch, const fs::path& ou
 }
 
 void runtime_logits(const fs::path& model_path, const fs::path& adapter, const fs::path& input,
-                    const fs::path& output) {
+                    const fs::path& output, const RuntimeOptions& options) {
   Model opened = open_model(model_path);
   if (!adapter.empty()) opened = with_adapter(std::move(opened), adapter);
   const auto batch = read_batch(input);
-  if (opened.spec.task != Task::causal_lm) return encoder_results(opened, batch, output);
+  if (opened.spec.task != Task::causal_lm) return encoder_results(opened, batch, output, options);
   if (!batch.types.empty())
     throw bad_input("token_type_ids are for encoders", input.string(),
                     fmt::format("{} reads no token types", opened.spec.architecture));
-  const auto model = RuntimeModel::load(opened);
+  const auto model = RuntimeModel::load(opened, options);
   const int64_t vocab = model->spec().vocab;
   SafetensorsWriter writer(output, {{"logits", DType::f32, {batch.rows, batch.length, vocab}}});
   // Positions behind a row's mask have no meaning; they are written as zeros.
@@ -106,7 +107,7 @@ void runtime_logits(const fs::path& model_path, const fs::path& adapter, const f
 
 int run(const Command& self, const std::vector<std::string>& args) {
   po::options_description options("Options");
-  std::string model, input, output, adapter, backend;
+  std::string model, input, output, adapter, backend, activations;
   options.add_options()                                            //
       ("model", po::value(&model)->required(), "model directory")  //
       ("input", po::value(&input)->required(),
@@ -118,16 +119,22 @@ int run(const Command& self, const std::vector<std::string>& args) {
        "encoder without a head embedding f32 [B, hidden]")  //
       ("backend", po::value(&backend)->default_value("runtime"),
        "runtime (LibTorch-free) or torch (the trainable model)")  //
+      ("activations", po::value(&activations)->default_value("exact"),
+       "runtime: how inputs enter products with quantized weights, exact or int8")  //
       ("adapter", po::value(&adapter)->default_value(""), "PEFT adapter directory to apply");
   po::positional_options_description positional;
   positional.add("model", 1);
   const auto parsed = parse(self, args, options, positional);
   if (parsed.help_shown) return 0;
+  const RuntimeOptions runtime{parse_activations(activations, "--activations")};
   if (backend == "torch") {
+    if (runtime.activations != Activations::exact)
+      throw bad_input("the torch backend computes exactly", "--activations",
+                      "use --backend runtime");
     require_training();
     training_backend()->logits(model, adapter, input, output);
   } else if (backend == "runtime") {
-    runtime_logits(model, adapter, input, output);
+    runtime_logits(model, adapter, input, output, runtime);
   } else {
     throw bad_input("unknown backend '" + backend + "'", "--backend", "known: runtime, torch");
   }

@@ -97,9 +97,15 @@ po::options_description text_options(TextOptions& options) {
        "lines of the file are pairs of texts with a tab between them")  //
       ("batch", po::value(&options.batch)->default_value(options.batch),
        "texts computed at once; results do not depend on it")  //
+      ("activations", po::value(&options.activations)->default_value("exact"),
+       "how inputs enter products with quantized weights: exact, or int8 (faster)")  //
       ("truncate", po::bool_switch(&options.truncate),
        "cut texts that are longer than the model takes; default: an error");
   return description;
+}
+
+RuntimeOptions runtime_options(const TextOptions& options) {
+  return {parse_activations(options.activations, "--activations")};
 }
 
 void check_text_options(const Parsed& parsed, const Command& self, const TextOptions& options) {

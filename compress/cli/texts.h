@@ -13,13 +13,16 @@
 namespace attar::cli {
 
 struct TextOptions {
-  std::string model, text, second, file;
+  std::string model, text, second, file, activations;
   int64_t batch = 32;
   bool pairs = false, truncate = false;
 };
 
 /// The options that both commands have; `model` is positional.
 po::options_description text_options(TextOptions& options);
+
+/// As --activations says; bad_input for an unknown kind.
+RuntimeOptions runtime_options(const TextOptions& options);
 
 /// bad_input unless exactly one of --text and --file was given, and for options that do not go
 /// together.

@@ -112,6 +112,8 @@ struct Ints {
     sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0x4e));
     return _mm_cvtsi128_si32(_mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0xb1)));
   }
+  Ints low_seven_bits() const { return {_mm256_srai_epi32(_mm256_slli_epi32(v, 25), 25)}; }
+  Ints shifted_right_by_seven() const { return {_mm256_srai_epi32(v, 7)}; }
 };
 inline Ints operator+(Ints a, Ints b) {
   return {_mm256_add_epi32(a.v, b.v)};

@@ -9,8 +9,7 @@ namespace {
 struct Vec {
   static constexpr int kLanes = 16;
   static constexpr int kTileRows = 12, kTileVecs = 2;  // 24 of 32 registers hold sums
-  static constexpr int kInt8Rows =
-      4;  // integer and float sums and a block's codes stay in registers
+  static constexpr int kInt8Rows = 4;  // with fewer than 12 rows, see avx512_wide.inc
   static constexpr int kGemvPanels = 4;
   __m512 v;
 
@@ -105,6 +104,8 @@ struct Ints {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(v));
   }
   int32_t total() const { return _mm512_reduce_add_epi32(v); }
+  Ints low_seven_bits() const { return {_mm512_srai_epi32(_mm512_slli_epi32(v, 25), 25)}; }
+  Ints shifted_right_by_seven() const { return {_mm512_srai_epi32(v, 7)}; }
 };
 inline Ints operator+(Ints a, Ints b) {
   return {_mm512_add_epi32(a.v, b.v)};
@@ -161,7 +162,9 @@ struct Dot {
 }  // namespace attar
 
 #include "compress/kernels/kernels.inc"
+//
+#include "compress/kernels/avx512_wide.inc"
 
 namespace attar {
-constexpr KernelTable kAvx512Kernels = table("avx512");
+constexpr KernelTable kAvx512Kernels = avx512_table();
 }  // namespace attar

@@ -80,6 +80,7 @@ struct Case {
   int bits;     // 0: dense
   int64_t group;
   Activations activations;
+  bool int8_inputs = false;  // W8A8: activations with one scale a row
 };
 constexpr Case kCases[] = {
     {"f32", DType::f32, 0, 0, Activations::exact},
@@ -91,6 +92,7 @@ constexpr Case kCases[] = {
     {"int4", DType::f32, 4, 128, Activations::int8},
     {"int8", DType::f32, 8, 32, Activations::int8},
     {"int8", DType::f32, 8, 0, Activations::int8},
+    {"int8", DType::f32, 8, 0, Activations::int8, true},
 };
 
 /// Speed does not depend on the values, so that they may repeat.
@@ -104,7 +106,7 @@ PackedMatrix make_matrix(const Case& c, int64_t rows, int64_t cols) {
     return PackedMatrix::pack(DenseTensor{c.dtype, {rows, cols}, bytes, nullptr});
   }
   QuantizedMatrix q;
-  q.layout = {c.bits, c.group, true, DType::f16};
+  q.layout = {c.bits, c.group, true, DType::f16, c.int8_inputs};
   q.rows = rows;
   q.cols = cols;
   q.codes.resize(static_cast<size_t>(rows * cols));
@@ -152,9 +154,12 @@ void measure(const Case& c, const KernelBenchmark& options, const Ceilings& ceil
       tops.push_back(top);
       fractions.push_back(values.back() / top);
     }
-    row({c.format, c.group, int8 ? "int8" : "exact", m, options.k, options.n, thread_count(),
-         std::string(kernel_name()), measure.unit, median(values), median(tops),
-         median(fractions)});
+    row({c.format, c.group,
+         c.int8_inputs ? "int8 a row"
+         : int8        ? "int8"
+                       : "exact",
+         m, options.k, options.n, thread_count(), std::string(kernel_name()), measure.unit,
+         median(values), median(tops), median(fractions)});
   }
 }
 

@@ -34,9 +34,23 @@ struct PackedView {
   int64_t panel_bytes;
   const std::byte* scales;
   const uint8_t* zeros;
+  bool int8_inputs;  // made for inputs rounded to int8 with one scale a row
 };
 
-/// Rows of x quantized to int8, a scale per row and segment of columns: x ≈ codes · scale, |code| ≤
+/// How rows of x become int8 rows.
+enum class Rounding {
+  segments,  // one int8 row: a scale per segment, its largest magnitude / 127
+  row,       // one int8 row: one scale for the whole row (repeated for every segment)
+  /// Three int8 rows whose sum is x: a segment's values as fixed-point numbers of 21 bits and sign,
+  /// in digits of base 128. The error is at most 2^-22 of the segment's largest magnitude, that of
+  /// a float32 sum.
+  digits,
+};
+constexpr int64_t rows_per_row(Rounding rounding) {
+  return rounding == Rounding::digits ? 3 : 1;
+}
+
+/// Rows of int8 codes, a scale per row and segment of columns: x ≈ codes · scale, |code| ≤
 /// 127. A segment never crosses a group of the weights. The same bytes on every instruction set.
 struct QuantizedTile {
   const int8_t* codes;  // [cols / 4][rows][4], zero-filled to a multiple of 8 columns
@@ -47,8 +61,10 @@ struct QuantizedTile {
   int64_t begin, end;   // the segments to multiply
 };
 
-inline constexpr int64_t kMostSegment = 128;
-/// A segment whose largest magnitude is below this becomes zeros (127 / magnitude would overflow).
+inline constexpr int64_t kMostSegment = 128;  // but for Rounding::row
+/// The largest fixed-point number: its digits are 127, 0, 0; the other two are in [-64, 63].
+inline constexpr float kMostFixed = 127 * 128 * 128;
+/// A segment whose largest magnitude is below this becomes zeros (its factor would overflow).
 inline constexpr float kTiny = 1e-30f;
 
 inline constexpr int64_t kFusedProbe = 12 * kPanel, kInt8Probe = 8 * 8 * kPanel;
@@ -69,10 +85,10 @@ struct KernelTable {
   void (*tile)(int64_t rows, int64_t depth, const float* x, int64_t x_stride, const float* w,
                float* y, int64_t y_stride, bool add);
 
-  /// Quantizes `rows` rows of x, `stride` floats apart: scale = largest magnitude / 127, rounded to
-  /// nearest even.
+  /// Quantizes `rows` rows of x, `stride` floats apart, to nearest even. Row r becomes the tile's
+  /// rows n r … n r + n − 1, n = rows_per_row(rounding); digits in descending order.
   void (*quantize_tile)(const float* x, int64_t stride, int64_t rows, int64_t cols, int64_t segment,
-                        int8_t* codes, float* scales, int32_t* sums);
+                        Rounding rounding, int8_t* codes, float* scales, int32_t* sums);
 
   /// y [x.rows, 32] (+)= one panel times the quantized rows: for every segment in order the exact
   /// integer sum s = Σ (code − zero) · x code, then y = fma(s, weight scale · x scale, y).

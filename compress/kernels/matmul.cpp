@@ -5,6 +5,7 @@
 #include <cstring>
 #include <vector>
 
+#include "compress/base/error.h"
 #include "compress/base/threads.h"
 #include "compress/kernels/products.h"
 #include "compress/kernels/storage.h"
@@ -82,15 +83,29 @@ void multiply_rows(const float* x, int64_t m, std::span<const Product> products)
 
 }  // namespace
 
+std::string_view to_string(Activations activations) {
+  return activations == Activations::int8 ? "int8" : "exact";
+}
+
+Activations parse_activations(std::string_view name, const std::string& where) {
+  for (const auto kind : {Activations::exact, Activations::int8})
+    if (to_string(kind) == name) return kind;
+  throw bad_input("unknown kind of activations '" + std::string(name) + "'", where,
+                  "known: exact, int8");
+}
+
 void matmul(const float* x, int64_t m, std::span<const Product> products, Activations activations) {
-  std::vector<Product> exact, integer;
+  std::vector<Product> exact;
+  std::vector<IntegerProduct> integer;
   for (const auto& product : products) {
     assert(product.w->cols() == products[0].w->cols());
-    const bool int8 = activations == Activations::int8 && product.w->quantized();
-    (int8 ? integer : exact).push_back(product);
+    if (const auto way = integer_way(*product.w, activations))
+      integer.push_back({product, *way});
+    else
+      exact.push_back(product);
   }
   if (m == 0) return;
-  if (!integer.empty()) multiply_int8(x, m, integer);
+  if (!integer.empty()) multiply_integers(x, m, integer);
   if (exact.empty()) return;
   if (m == 1)
     multiply_row(x, exact);

@@ -9,26 +9,36 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "compress/kernels/packed_matrix.h"
 
 namespace attar {
 
-/// How activations enter a product with quantized weights.
+/// How activations enter a product with quantized weights. Dense weights are multiplied in float32
+/// in both cases, and weights whose layout says `int8_inputs` (W8A8) take x rounded to int8 with
+/// one scale a row, largest magnitude / 127, in both: that is what such a model is.
 enum class Activations {
-  exact,  // float32
-  /// Products with quantized weights take x rounded to int8, one scale per row and segment of
-  /// columns (as long as the weights' group, at most 128): integer sums are exact and enter a chain
-  /// of fused steps in segment order, again the same bytes everywhere. Dense weights are multiplied
-  /// exactly.
+  /// As precise as float32: x enters as three int8 digits, a fixed-point number of 21 bits and sign
+  /// for every segment of columns (as long as the weights' group, at most 128), so that the error
+  /// is
+  /// at most 2^-22 of the segment's largest magnitude. Integer sums are exact and enter a chain of
+  /// fused steps in segment order; the three chains are added.
+  exact,
+  /// x rounded to int8, one scale per row and segment: a third of the arithmetic.
   int8,
 };
 
+/// "exact", "int8".
+std::string_view to_string(Activations activations);
+/// The other way round; bad_input at `where` for an unknown name.
+Activations parse_activations(std::string_view name, const std::string& where);
+
 /// y[m, w.rows] = x[m, w.cols] · Wᵀ, row-major, y overwritten. Threads: the process's pool.
-/// Exact: every output is one chain of fused steps, sum = fma(x[k], w[k], sum) for k = 0, 1, …, w
-/// as float32, (code − zero) · scale for integers. So a quantized matrix gives the bytes that its
-/// dequantized one gives.
+/// Dense weights (and exact activations with groups that are no multiple of 8 columns): every
+/// output is one chain of fused steps, sum = fma(x[k], w[k], sum) for k = 0, 1, …, w as float32,
+/// (code − zero) · scale for integers.
 void matmul(const float* x, int64_t m, const PackedMatrix& w, float* y,
             Activations activations = Activations::exact);
 

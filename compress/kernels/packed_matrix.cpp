@@ -4,6 +4,7 @@
 #include <cassert>
 #include <cstring>
 
+#include "compress/base/error.h"
 #include "compress/base/float_types.h"
 #include "compress/base/threads.h"
 #include "compress/kernels/storage.h"
@@ -120,6 +121,12 @@ PackedMatrix PackedMatrix::pack(const QuantizedMatrix& q) {
   view.group = q.group();
   view.groups = q.groups();
   view.zero = static_cast<float>(1 << (q.layout.bits - 1));
+  view.int8_inputs = q.layout.int8_inputs;
+  if (view.int8_inputs && view.groups > 1 && view.group % 8 != 0)
+    throw bad_input(
+        "inputs rounded to int8 need weight groups of a multiple of 8 columns, these are " +
+            q.layout.name(),
+        "quantized weights", "quantize with another group size, or weights only");
   const int64_t step = view.format == PackedFormat::u4 ? 8 : 4;
   view.panel_bytes = (view.cols + step - 1) / step * 4 * kPanel;
   storage->data = AlignedBuffer(static_cast<size_t>(storage->panels() * view.panel_bytes));

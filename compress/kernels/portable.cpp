@@ -141,6 +141,13 @@ class Ints {
     for (const int32_t lane : v) sum = sum + broadcast(lane);
     return sum.v[0];
   }
+  /// With their sign.
+  Ints low_seven_bits() const {
+    return make([&](int i) { return wrapped(uint32_t(v[i]) << 25) >> 25; });
+  }
+  Ints shifted_right_by_seven() const {
+    return make([&](int i) { return v[i] >> 7; });
+  }
   // Wrapping, as the vector instructions do it (a NaN among the activations leads here).
   friend Ints operator+(const Ints& a, const Ints& b) {
     return make([&](int i) { return wrapped(uint32_t(a.v[i]) + uint32_t(b.v[i])); });

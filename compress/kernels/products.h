@@ -3,10 +3,12 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "compress/base/threads.h"
+#include "compress/kernels/kernel_table.h"
 #include "compress/kernels/matmul.h"
 #include "compress/kernels/storage.h"
 
@@ -36,7 +38,20 @@ inline int64_t grain_for(int64_t units) {
   return std::max<int64_t>(1, units / (8 * thread_count()));
 }
 
-/// products with int8 activations; all of them integer formats.
-void multiply_int8(const float* x, int64_t m, std::span<const Product> products);
+/// How x enters an integer product.
+struct IntegerWay {
+  Rounding rounding;
+  int64_t segment;  // columns that are summed as integers
+  friend bool operator==(const IntegerWay&, const IntegerWay&) = default;
+};
+/// nullopt: the product is computed in floats (dense weights; exact activations and groups that are
+/// no multiple of 8). bad_input: int8 activations and such groups.
+std::optional<IntegerWay> integer_way(const PackedMatrix& w, Activations activations);
+
+struct IntegerProduct {
+  Product product;
+  IntegerWay way;
+};
+void multiply_integers(const float* x, int64_t m, std::span<const IntegerProduct> products);
 
 }  // namespace attar

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "compress/kernels/matmul.h"
 #include "compress/pipeline/report.h"
 #include "compress/recipe/recipe.h"
 
@@ -34,6 +35,8 @@ struct EvaluationRequest {
   int64_t shots = 0;                 // solved examples before each question of a task
   std::vector<std::string> metrics;  // empty = all that apply
   uint64_t seed = 0;
+  /// How inputs enter products with quantized weights; the reference's always exactly.
+  Activations activations = Activations::exact;
   std::filesystem::path cache;  // finished rows are kept here for resume; "" = none
 };
 

@@ -249,6 +249,7 @@ class Run {
     request.window = spec.window;
     request.metrics = spec.metrics;
     request.seed = recipe_.seed;
+    request.activations = parse_activations(spec.activations, spec.where);
     request.cache = recipe_.output / ".cache" / "eval";
     request.shots = spec.shots;
     for (const auto& task : spec.tasks) {

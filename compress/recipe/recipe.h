@@ -58,7 +58,8 @@ struct EvaluateSpec {
   int64_t shots = 0;               // solved examples before each question of a task
   std::optional<int64_t> samples;  // examples of each task at most
   std::string where;
-  Node node;  // the map itself, for places in messages
+  Node node;                          // the map itself, for places in messages
+  std::string activations = "exact";  // or "int8": inputs of quantized weights
 };
 
 struct Gate {

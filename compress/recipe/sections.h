@@ -47,7 +47,7 @@ struct BudgetSection {
 };
 
 struct EvaluateSection {
-  std::string data, reference = "model";
+  std::string data, reference = "model", activations = "exact";
   std::vector<std::string> metrics, models;
   std::vector<std::string> tasks;
   std::optional<int64_t> window, samples;
@@ -58,6 +58,11 @@ struct EvaluateSection {
     v("data", data, "the data entry to measure on", required());
     v("reference", reference, "the stage (or model) that relative metrics refer to, or none");
     v("metrics", metrics, "what to measure; default: all that apply");
+    v("activations", activations,
+      "how inputs enter products with quantized weights: exact, or rounded to int8 by groups, "
+      "which "
+      "is faster; the reference is always exact",
+      one_of("exact", "int8"));
     v("models", models, "stages (or model) to measure; default: the model and every stage");
     v("window", window, "ids a window; default: the smaller of 2048 and the models' maximum",
       at_least(2));

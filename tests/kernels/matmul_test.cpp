@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 #include <cstring>
 
@@ -58,12 +59,10 @@ void expect_same_bytes(const std::vector<float>& a, const std::vector<float>& b)
         << "at " << i << ": " << a[i] << " and " << b[i];
 }
 
-/// Every instruction set and thread count gives the bytes of the definition.
-void check_exact(const PackedMatrix& packed, const std::vector<float>& w, Random& random) {
+/// Every instruction set and thread count gives the bytes of `expected` [m, rows].
+void check_bytes(const PackedMatrix& packed, const std::vector<float>& x, int64_t m,
+                 const std::vector<float>& expected, Activations activations) {
   const KernelGuard guard;
-  const int64_t m = 1 + static_cast<int64_t>(random.below(40));
-  const std::vector<float> x = normals(random, m * packed.cols());
-  const auto expected = reference(x, m, w, packed.rows(), packed.cols());
   const auto first = std::vector(expected.begin(), expected.begin() + packed.rows());
   for (const KernelTable* table : variants()) {
     SCOPED_TRACE(table->name);
@@ -71,38 +70,95 @@ void check_exact(const PackedMatrix& packed, const std::vector<float>& w, Random
     for (const int threads : {1, 3}) {
       set_thread_count(threads);
       std::vector<float> y(expected.size(), NAN), row(first.size(), NAN);
-      matmul(x.data(), m, packed, y.data());
+      matmul(x.data(), m, packed, y.data(), activations);
       expect_same_bytes(y, expected);
-      matmul(x.data(), 1, packed, row.data());
+      matmul(x.data(), 1, packed, row.data(), activations);
       expect_same_bytes(row, first);
     }
   }
 }
 
-/// The definition of int8 activations: segments of the row, exact integer sums, one chain of fused
-/// steps.
-std::vector<float> int8_reference(const std::vector<float>& x, int64_t m, const QuantizedMatrix& q,
-                                  int64_t segment) {
+void check_exact(const PackedMatrix& packed, const std::vector<float>& w, Random& random) {
+  const int64_t m = 1 + static_cast<int64_t>(random.below(40));
+  const std::vector<float> x = normals(random, m * packed.cols());
+  check_bytes(packed, x, m, reference(x, m, w, packed.rows(), packed.cols()), Activations::exact);
+}
+
+/// Rows of x as sums of `n` int8 rows times their scales; `row_scale`: one scale for a whole row.
+struct Codes {
+  int n;
+  bool row_scale = false;
+};
+/// The definition of integer products: segments of the row, exact integer sums, one chain of fused
+/// steps for every int8 row; then the chains' sum, smallest first.
+std::vector<float> integer_reference(const std::vector<float>& x, int64_t m,
+                                     const QuantizedMatrix& q, int64_t segment, Codes codes) {
+  const float most = codes.n == 1 ? 127.0f : 127.0f * 128 * 128;
+  const auto at = [](int64_t row, int64_t stride, int64_t k) {
+    return static_cast<size_t>(row * stride + k);
+  };
+  const auto largest_in = [&](int64_t i, int64_t begin, int64_t end) {
+    float largest = 0;
+    for (int64_t k = begin; k < end; ++k)
+      largest = std::max(largest, std::abs(x[at(i, q.cols, k)]));
+    return largest;
+  };
   std::vector<float> y;
   for (int64_t i = 0; i < m; ++i)
     for (int64_t n = 0; n < q.rows; ++n) {
-      float sum = 0;
+      std::array<float, 3> chains{};
       for (int64_t begin = 0; begin < q.cols; begin += segment) {
         const int64_t end = std::min(begin + segment, q.cols), g = begin / q.group();
-        float largest = 0;
-        for (int64_t k = begin; k < end; ++k)
-          largest = std::max(largest, std::abs(x[static_cast<size_t>(i * q.cols + k)]));
-        int32_t products = 0;
-        for (int64_t k = begin; k < end && largest > 0; ++k)
-          products += (q.codes[static_cast<size_t>(n * q.cols + k)] - q.zero(n, g)) *
-                      static_cast<int32_t>(std::nearbyint(x[static_cast<size_t>(i * q.cols + k)] *
-                                                          (127.0f / largest)));
-        sum = std::fma(static_cast<float>(products),
-                       q.scales[static_cast<size_t>(n * q.groups() + g)] * (largest / 127.0f), sum);
+        const float largest =
+            codes.row_scale ? largest_in(i, 0, q.cols) : largest_in(i, begin, end);
+        std::array<int32_t, 3> sums{};
+        for (int64_t k = begin; k < end && largest > 0; ++k) {
+          auto number =
+              static_cast<int32_t>(std::nearbyint(x[at(i, q.cols, k)] * (most / largest)));
+          const int32_t code = q.codes[at(n, q.cols, k)] - q.zero(n, g);
+          for (int d = 0; d < codes.n; ++d) {
+            const int32_t digit = d + 1 == codes.n ? number : (number + 64 + (1 << 28)) % 128 - 64;
+            number = (number - digit) / 128;
+            sums[static_cast<size_t>(d)] += code * digit;
+          }
+        }
+        float scale = largest / most;
+        for (size_t d = 0; d < static_cast<size_t>(codes.n); ++d, scale *= 128)
+          chains[d] = std::fma(static_cast<float>(sums[d]), q.scales[at(n, q.groups(), g)] * scale,
+                               chains[d]);
       }
-      y.push_back(sum);
+      y.push_back(codes.n == 1 ? chains[0] : chains[2] + (chains[1] + chains[0]));
     }
   return y;
+}
+
+std::vector<float> int8_reference(const std::vector<float>& x, int64_t m, const QuantizedMatrix& q,
+                                  int64_t segment) {
+  return integer_reference(x, m, q, segment, {1});
+}
+
+/// As exact as a float32 sum: within 2^-21 of each factor's largest magnitude in a segment, and a
+/// few roundings of the whole sum.
+void expect_near_float64(const std::vector<float>& y, const std::vector<float>& x, int64_t m,
+                         const QuantizedMatrix& q, int64_t segment) {
+  const auto w = dequantize(q);
+  for (int64_t i = 0; i < m; ++i)
+    for (int64_t n = 0; n < q.rows; ++n) {
+      double sum = 0, bound = 0;
+      for (int64_t begin = 0; begin < q.cols; begin += segment) {
+        double largest = 0, weights = 0;
+        for (int64_t k = begin; k < std::min(begin + segment, q.cols); ++k) {
+          const auto a = static_cast<double>(x[static_cast<size_t>(i * q.cols + k)]);
+          const auto b = static_cast<double>(w[static_cast<size_t>(n * q.cols + k)]);
+          sum += a * b;
+          largest = std::max(largest, std::abs(a));
+          weights += std::abs(b);
+        }
+        bound += largest * weights;
+      }
+      ASSERT_NEAR(static_cast<double>(y[static_cast<size_t>(i * q.rows + n)]), sum,
+                  bound * std::ldexp(1.0, -21) + 1e-30);
+    }
 }
 
 int64_t dimension(Random& random) {
@@ -124,20 +180,54 @@ TEST(Matmul, DepthBeyondOneStretchGoesOnWithTheSameSum) {
   Random random(2);
   const DenseTensor tensor = dense_tensor(DType::f32, 70, 1111, normals(random, 70 * 1111));
   check_exact(PackedMatrix::pack(tensor), tensor.floats(), random);
-  const auto q = random_quantized(random, 4, 48, false, 70, 1111);
+  const auto q = random_quantized(random, 4, 44, false, 70, 1111);
   check_exact(PackedMatrix::pack(q), dequantize(q), random);
 }
 
-TEST(Matmul, QuantizedEqualsItsDequantizedMatrixToTheByte) {
+TEST(Matmul, ExactProductsOfQuantizedMatricesEqualTheirDefinition) {
   Random random(3);
+  const std::vector<std::pair<int64_t, int64_t>> groups = {
+      // group, segment; 0: float steps, the bytes of the dequantized matrix
+      {0, 128}, {1, 0}, {5, 0}, {8, 8}, {12, 0}, {32, 32}, {64, 64}, {128, 128}, {256, 128}};
   for (const int bits : {2, 3, 4, 5, 8})
-    for (const int64_t group : {0, 1, 5, 8, 12, 32, 64, 128})
+    for (const auto& [group, length] : groups)
       for (const bool symmetric : {true, false}) {
         const int64_t rows = dimension(random), cols = dimension(random);
         const auto q = random_quantized(random, bits, group, symmetric, rows, cols);
         SCOPED_TRACE(::testing::Message() << q.layout.name() << " " << rows << " x " << cols);
-        check_exact(PackedMatrix::pack(q), dequantize(q), random);
+        const int64_t segment = q.groups() == 1 ? 128 : length;
+        const PackedMatrix packed = PackedMatrix::pack(q);
+        if (segment == 0) {
+          check_exact(packed, dequantize(q), random);
+          continue;
+        }
+        const int64_t m = 1 + static_cast<int64_t>(random.below(20));
+        auto x = normals(random, m * cols);
+        x[static_cast<size_t>(random.below(x.size()))] = 1000;  // an outlier
+        const auto expected = integer_reference(x, m, q, segment, {3});
+        check_bytes(packed, x, m, expected, Activations::exact);
+        expect_near_float64(expected, x, m, q, segment);
       }
+}
+
+TEST(Matmul, WeightsMadeForInt8InputsTakeOneScaleARow) {
+  Random random(11);
+  for (const int bits : {4, 8})
+    for (const int64_t group : {0, 32, 200})
+      for (const bool symmetric : {true, false}) {
+        const int64_t rows = dimension(random), cols = 300 + dimension(random), m = 17;
+        auto q = random_quantized(random, bits, group, symmetric, rows, cols);
+        q.layout.int8_inputs = true;
+        SCOPED_TRACE(::testing::Message() << q.layout.name() << " " << rows << " x " << cols);
+        auto x = normals(random, m * cols);
+        const auto expected =
+            integer_reference(x, m, q, group == 0 ? (cols + 7) / 8 * 8 : group, {1, true});
+        for (const auto activations : {Activations::exact, Activations::int8})
+          check_bytes(PackedMatrix::pack(q), x, m, expected, activations);
+      }
+  auto odd = random_quantized(random, 8, 12, true, 8, 48);
+  odd.layout.int8_inputs = true;
+  EXPECT_THROW(PackedMatrix::pack(odd), Error);
 }
 
 TEST(Matmul, Int8ActivationsEqualTheirDefinitionOnEveryInstructionSet) {
@@ -201,12 +291,13 @@ TEST(Matmul, Int8ActivationsLetBadInputShow) {
   const auto even = PackedMatrix::pack(random_quantized(random, 4, 16, true, 16, 48));
   for (const float bad : {NAN, INFINITY}) {
     x[20] = bad;
-    for (const KernelTable* table : variants()) {
-      const KernelGuard guard;
-      use_kernels(*table);
-      matmul(x.data(), 1, even, y.data(), Activations::int8);
-      for (const float v : y) EXPECT_FALSE(std::isfinite(v)) << table->name;
-    }
+    for (const KernelTable* table : variants())
+      for (const auto activations : {Activations::exact, Activations::int8}) {
+        const KernelGuard guard;
+        use_kernels(*table);
+        matmul(x.data(), 1, even, y.data(), activations);
+        for (const float v : y) EXPECT_FALSE(std::isfinite(v)) << table->name;
+      }
   }
 }
 

@@ -247,6 +247,21 @@ TEST_F(QuantizeStage, AQuantizedModelIsRefused) {
   }
 }
 
+TEST_F(QuantizeStage, W8A8RoundsInputsToo) {
+  const StageRun result = run("method: rtn, scheme: W8A8");
+  EXPECT_TRUE(all_passed(result.report));
+  const Model written = open_model(result.model);
+  const Weight weight = written.weights->load("model.layers.0.mlp.up_proj.weight");
+  const QuantLayout& layout = std::get<QuantizedMatrix>(weight).layout;
+  EXPECT_TRUE(layout.int8_inputs);
+  EXPECT_EQ(layout.group, 0);
+  EXPECT_EQ(written.config.at("quantization_config").at("format"), "int-quantized");
+  EXPECT_NE(error("method: rtn, scheme: W8A8, group_size: 32").find("group_size"),
+            std::string::npos);
+  EXPECT_NE(error("method: rtn, scheme: W8A8, format: gptq").find("inputs are rounded"),
+            std::string::npos);
+}
+
 TEST_F(QuantizeStage, AGgufFileIsDecodedFirstWhichIsSaid) {
   ExportOptions options;
   options.format = "gguf:q8_0";

