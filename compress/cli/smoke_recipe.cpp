@@ -56,7 +56,16 @@ fs::path cut_data(const DataSpec& data, const fs::path& place) {
 
 void shrink_data(Recipe& recipe, const fs::path& directory) {
   std::map<fs::path, fs::path> copies;
+  const DataSpec* labelled = nullptr;
   for (DataSpec& data : recipe.data) {
+    // The beginnings of two files may not have the same labels: one file serves as both.
+    if (!data.label.empty() && labelled != nullptr) {
+      const std::string name = data.name;
+      data = *labelled;
+      data.name = name;
+      continue;
+    }
+    if (!data.label.empty()) labelled = &data;
     if (data.path.empty()) continue;
     if (data_format(data) == "ids") {  // as they are: windows of one length
       data.samples = std::min(data.samples.value_or(kWindows), kWindows);
@@ -101,6 +110,8 @@ void shrink_stage(StageSpec& stage, const Toolbox& tools) {
   for (const StageType& type : tools.stages) {
     if (type.name != stage.type) continue;
     if (type.trains) shrink_training(stage.options);
+    if (type.name == std::string_view("prune"))  // a model of two layers has none to spare
+      for (const char* key : {"protect_first", "protect_last"}) put(stage.options, key, 0);
     std::vector<std::string> data, references;
     if (type.references) type.references(stage.options, data, references);
     for (const std::string& name : references)
