@@ -198,6 +198,24 @@ TEST_F(GgufImport, NamesWhatItCannotFollow) {
   EXPECT_NO_THROW(open_model(with(path, "llama.attention.head_count", std::vector<int32_t>{4, 4})));
 }
 
+TEST_F(GgufImport, NamesWhatIsWrongWithRecurrentLayers) {
+  using testing::expect_bad_input;
+  const fs::path path = exported("qwen3_5_text");
+  const auto open = [&](const char* key, gguf::Value value) {
+    return [this, &path, key, value] { open_model(with(path, key, value)); };
+  };
+  expect_bad_input(open("qwen35.ssm.group_count", uint32_t{0}), {"qwen35.ssm.group_count"});
+  expect_bad_input(open("qwen35.ssm.group_count", uint32_t{3}), {"cannot be shared by 3"});
+  expect_bad_input(open("qwen35.ssm.group_count", uint32_t{4}), {"channels", "ssm_conv1d"});
+  expect_bad_input(open("qwen35.ssm.time_step_rank", uint32_t{1u << 30}), {"beyond the limit"});
+  expect_bad_input(open("qwen35.ssm.inner_size", uint32_t{33}), {"33 is no multiple of 4"});
+  expect_bad_input(open("qwen35.nextn_predict_layers", uint32_t{4}), {"leaves no layer"});
+  // Without its last block the model is a shorter one, and what is left over is said to be so.
+  const Model shorter = open_model(with(path, "qwen35.nextn_predict_layers", uint32_t{1}));
+  EXPECT_EQ(shorter.spec.blocks.size(), 3u);
+  EXPECT_FALSE(shorter.notes.empty());
+}
+
 TEST_F(GgufImport, ADirectoryWithOneFileIsThatModel) {
   exported("qwen2");
   EXPECT_EQ(open_model(directory_).spec.family, "qwen2");

@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "compress/base/error.h"
@@ -74,10 +75,15 @@ void read_hybrid(const File& file, ordered_json& config) {
   if (layers < 1) throw file.metadata().error(keys.key(kGuessingLayers), "leaves no layer");
   config["num_hidden_layers"] = layers;
   auto types = ordered_json::array();
-  for (int64_t i = 0; i < layers; ++i)
-    types.push_back(file.find(fmt::format("blk.{}.ssm_conv1d.weight", i)) != nullptr
-                        ? "linear_attention"
-                        : "full_attention");
+  const int64_t channels = 2 * key_heads * config["linear_key_head_dim"].get<int64_t>() + inner;
+  for (int64_t i = 0; i < layers; ++i) {
+    const Tensor* conv = file.find(fmt::format("blk.{}.ssm_conv1d.weight", i));
+    types.push_back(conv != nullptr ? "linear_attention" : "full_attention");
+    if (conv != nullptr && conv->shape.front() != channels)
+      throw bad_input(
+          fmt::format("{} channels, and the keys ssm.* say {}", conv->shape.front(), channels),
+          file.place(*conv));
+  }
   config["layer_types"] = std::move(types);
 }
 
@@ -213,9 +219,11 @@ void read_qwen3_next(const File& file, ordered_json& config) {
   read_hybrid(file, config);
   constexpr int64_t kExperts = 1 << 12;
   const int64_t experts = keys.size("expert_count");
-  if (experts > kExperts)
-    throw file.metadata().error(keys.key("expert_count"),
-                                fmt::format("{} is beyond the limit of {}", experts, kExperts));
+  constexpr int64_t kInAll = 1 << 18;
+  if (experts > std::min(kExperts, kInAll / config["num_hidden_layers"].get<int64_t>()))
+    throw file.metadata().error(
+        keys.key("expert_count"),
+        fmt::format("{} are beyond the limit of {} ({} in all layers)", experts, kExperts, kInAll));
   config["num_experts"] = experts;
   config["num_experts_per_tok"] = keys.size("expert_used_count");
   config["moe_intermediate_size"] = keys.size("expert_feed_forward_length");
