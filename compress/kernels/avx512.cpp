@@ -103,7 +103,13 @@ struct Ints {
   void store_bytes(int8_t* p) const {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(v));
   }
-  int32_t total() const { return _mm512_reduce_add_epi32(v); }
+  int32_t total() const {  // wrapping, which the header's own reduction must not
+    const __m256i half =
+        _mm256_add_epi32(_mm512_castsi512_si256(v), _mm512_extracti64x4_epi64(v, 1));
+    __m128i sum = _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+    sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0x4e));
+    return _mm_cvtsi128_si32(_mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0xb1)));
+  }
   Ints low_seven_bits() const { return {_mm512_srai_epi32(_mm512_slli_epi32(v, 25), 25)}; }
   Ints shifted_right_by_seven() const { return {_mm512_srai_epi32(v, 7)}; }
 };
