@@ -19,10 +19,7 @@ namespace {
 TextData load_texts_of(StageContext& context, const TrainingOptions& options,
                        const OpenedModel& model, const TextUse& use) {
   TextData data = load_text_data(context.recipe, options, model, use, context.seed);
-  if (data.dropped_tokens > 0)
-    context.report.fallbacks.push_back(
-        {fmt::format("texts were cut: {} tokens dropped", data.dropped_tokens), options.data,
-         fmt::format("a text has at most {} ids (window)", data.window)});
+  note_cut_texts(options.data, data.dropped_tokens, data.window, context.report);
   return data;
 }
 
@@ -30,31 +27,15 @@ const TextSet* validation_of(const TextData& data) {
   return data.validation ? &*data.validation : nullptr;
 }
 
-TrainingRun run_of(StageContext& context, const TrainingOptions& options, TrainableModel& model,
-                   Objective& objective) {
-  return {.model = model,
-          .objective = objective,
-          .options = options,
-          .seed = context.seed,
-          .threads = context.threads,
-          .scratch = context.scratch,
-          .label = context.spec.name};
-}
-
-/// The input model, with a new head where the data decide the labels.
-OpenedModel open_input(StageContext& context, const TrainOptions& options) {
-  OpenedModel opened{{}, tokenizer_of(context.input)};
-  if (options.labels == "model") {
-    opened.model = open_model(context.input);
-    return opened;
-  }
+/// The input model with a new head for the labels of the data.
+Model with_labels_of_data(StageContext& context, const TrainOptions& options) {
   const DataSpec& data = *context.recipe.find_data(options.training.data);
   const auto labels = distinct_labels(load_labelled(data, true, context.seed));
   std::vector<std::string> made;
-  opened.model = open_with_labels(context.input, labels, Random(context.seed).next(), made);
+  Model model = open_with_labels(context.input, labels, Random(context.seed).next(), made);
   context.report.facts["labels"] = labels;
   context.report.facts["new_layers"] = made;
-  return opened;
+  return model;
 }
 
 /// The teacher's place in an objective: its model and the texts as it reads them.
@@ -81,33 +62,20 @@ void require_same_outputs(const OpenedModel& student, const OpenedModel& teacher
 
 }  // namespace
 
-void train_encoder(StageContext& context, const TrainOptions& options) {
-  const OpenedModel opened = open_input(context, options);
+void train_encoder(StageContext& context, const TrainOptions& options, OpenedModel opened) {
+  if (options.labels == "data") opened.model = with_labels_of_data(context, options);
   const ModelSpec& spec = opened.model.spec;
   require_single_label(spec);
-  const bool classifies = spec.task == Task::classify;
-  TextUse use;
-  if (classifies)
-    use.labels = TextUse::Labels::required;
-  else
-    use.partners = true;
-  const TextData data = load_texts_of(context, options.training, opened, use);
+  const TextData data = load_texts_of(context, options.training, opened, use_without_teacher(spec));
   TrainableModel model(spec, precision(options.training), Weights::trained);
   model.load(*opened.model.weights);
   const CrossEntropy loss;
-  std::unique_ptr<Objective> objective;
-  if (classifies)
-    objective = std::make_unique<TextObjective>(model, data.train, loss, TextObjective::Teacher{},
-                                                validation_of(data), TextObjective::Teacher{});
-  else
-    objective = std::make_unique<PairObjective>(model, data.train, validation_of(data),
-                                                options.training.batch);
+  const auto objective = objective_without_teacher(model, data, loss, options.training.batch);
   const TrainingRun run = run_of(context, options.training, model, *objective);
   finish(context, run, train(run), opened.model.config, context.input);
 }
 
-void distill_encoder(StageContext& context, DistillOptions options) {
-  const OpenedModel student = open_for_training(context.input);
+void distill_encoder(StageContext& context, DistillOptions options, const OpenedModel& student) {
   const OpenedModel teacher = open_for_training(context.model_of(options.teacher));
   require_same_outputs(student, teacher);
   require_single_label(student.model.spec);

@@ -8,6 +8,17 @@
 
 namespace attar::distill {
 
+TrainingRun run_of(const StageContext& context, const TrainingOptions& options,
+                   TrainableModel& model, Objective& objective) {
+  return {.model = model,
+          .objective = objective,
+          .options = options,
+          .seed = context.seed,
+          .threads = context.threads,
+          .scratch = context.scratch,
+          .label = context.spec.name};
+}
+
 void finish(StageContext& context, const TrainingRun& run, const TrainingResult& result,
             const nlohmann::ordered_json& config, const std::filesystem::path& side_files) {
   StageReport& report = context.report;

@@ -9,6 +9,10 @@
 
 namespace attar::distill {
 
+/// A stage's run, with its seed, threads and checkpoints.
+TrainingRun run_of(const StageContext& context, const TrainingOptions& options,
+                   TrainableModel& model, Objective& objective);
+
 /// Writes what was trained (`config` and the files of `side_files` go along) and enters the stage's
 /// rows into its report.
 void finish(StageContext& context, const TrainingRun& run, const TrainingResult& result,

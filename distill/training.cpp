@@ -68,28 +68,14 @@ Start from_scratch(const StageContext& context, const TrainOptions& options) {
   return start;
 }
 
-Start from_input(const StageContext& context) {
+OpenedModel open_input(const StageContext& context) {
   if (context.input.empty())
     throw bad_input("there is no model to continue", context.spec.where,
                     "give 'model' in the recipe, or 'architecture' to start from scratch");
-  OpenedModel opened = open_for_training(context.input);
-  Model& model = opened.model;
-  return {model.config, model.spec, opened.tokenizer, context.input, model.weights};
+  return open_for_training(context.input);
 }
 
-/// An encoder is not for next tokens.
-bool encodes(const fs::path& model) {
-  return !model.empty() && open_model(model).spec.task != Task::causal_lm;
-}
-
-void train_model(StageContext& context) {
-  const auto options = context.options<TrainOptions>();
-  if (!options.architecture && encodes(context.input))
-    return distill::train_encoder(context, options);
-  if (options.labels == "data")
-    throw bad_input("labels are for classifiers, and the model writes text",
-                    context.spec.where + ".labels");
-  const Start start = options.architecture ? from_scratch(context, options) : from_input(context);
+void train_language_model(StageContext& context, const TrainOptions& options, const Start& start) {
   const TrainingData data =
       load_training_data(context.recipe, options.training, start.tokenizer.get(), start.spec,
                          training_window(options.training, start.spec.max_positions), context.seed);
@@ -101,20 +87,30 @@ void train_model(StageContext& context) {
   const CrossEntropy loss;
   LanguageObjective objective(model, data.train, data.validation ? &*data.validation : nullptr,
                               loss, nullptr);
-  const TrainingRun run{.model = model,
-                        .objective = objective,
-                        .options = options.training,
-                        .seed = context.seed,
-                        .threads = context.threads,
-                        .scratch = context.scratch,
-                        .label = context.spec.name};
+  const TrainingRun run = distill::run_of(context, options.training, model, objective);
   distill::finish(context, run, train(run), start.config, start.side_files);
+}
+
+void train_model(StageContext& context) {
+  const auto options = context.options<TrainOptions>();
+  if (options.architecture)
+    return train_language_model(context, options, from_scratch(context, options));
+  OpenedModel opened = open_input(context);
+  const Model& model = opened.model;
+  if (model.spec.task != Task::causal_lm)
+    return distill::train_encoder(context, options, std::move(opened));
+  if (options.labels == "data")
+    throw bad_input("labels are for classifiers, and the model writes text",
+                    context.spec.where + ".labels");
+  train_language_model(context, options,
+                       {model.config, model.spec, opened.tokenizer, context.input, model.weights});
 }
 
 void distill_model(StageContext& context) {
   const auto options = context.options<DistillOptions>();
-  if (encodes(context.input)) return distill::distill_encoder(context, options);
   const OpenedModel student = open_for_training(context.input);
+  if (student.model.spec.task != Task::causal_lm)
+    return distill::distill_encoder(context, options, student);
   const OpenedModel teacher = open_for_training(context.model_of(options.teacher));
   distill::compare_vocabularies(student, teacher, context);
   const int64_t positions =
@@ -139,13 +135,7 @@ void distill_model(StageContext& context) {
   }
   LanguageObjective objective(model, data.train, data.validation ? &*data.validation : nullptr,
                               loss, teacher_model ? &*teacher_model : nullptr);
-  const TrainingRun run{.model = model,
-                        .objective = objective,
-                        .options = options.training,
-                        .seed = context.seed,
-                        .threads = context.threads,
-                        .scratch = context.scratch,
-                        .label = context.spec.name};
+  const TrainingRun run = distill::run_of(context, options.training, model, objective);
   const TrainingResult result = train(run);
   teacher_model.reset();
   distill::finish(context, run, result, student.model.config, context.input);

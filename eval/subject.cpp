@@ -4,6 +4,7 @@
 
 #include "compress/base/error.h"
 #include "compress/base/files.h"
+#include "compress/data/dataset.h"
 #include "compress/formats/safetensors.h"
 
 namespace attar::eval {
@@ -16,8 +17,7 @@ bool is_dense(const std::string& format) {
 ModelSize size_of(const Model& model) {
   ModelSize size;
   for (const auto& info : model.weights->list()) {
-    int64_t count = 1;
-    for (const int64_t extent : info.shape) count *= extent;
+    const int64_t count = element_count(info.shape);
     size.parameters += count;
     size.stored_bytes += info.bytes;
     if (is_dense(info.format)) continue;
@@ -67,11 +67,8 @@ Subject open_subject(const EvaluationModel& model, bool text) {
     if (text) throw;
     subject.tokenizer_note = std::string("none: ") + e.what();
   }
-  if (text && subject.tokenizer->length_limit() > 0 &&
-      subject.model.spec.task == attar::Task::causal_lm)
-    throw bad_input(fmt::format("the tokenizer cuts every text off after {} tokens",
-                                subject.tokenizer->length_limit()),
-                    model.directory.string(), "set \"truncation\" to null in tokenizer.json");
+  if (text && subject.model.spec.task == attar::Task::causal_lm)
+    require_whole_texts(*subject.tokenizer, model.directory.string());
   if (subject.tokenizer && subject.tokenizer->vocab_size() > subject.model.spec.vocab)
     throw bad_input(fmt::format("the tokenizer has {} tokens, the model's embedding {} rows",
                                 subject.tokenizer->vocab_size(), subject.model.spec.vocab),

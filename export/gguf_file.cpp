@@ -154,13 +154,12 @@ class FileWriter {
       for (gguf::Link& link : architecture_.links(model_.config))
         special_.emplace(link.published, std::move(link));
     for (const TensorSpec& tensor : stored_tensors(spec)) {
-      int64_t count = 1, kept = 0;
-      for (const int64_t size : tensor.shape) count *= size;
+      int64_t kept = 0;
       for (gguf::Link& link : links_of(tensor)) {
         kept += link.rows() * link.cols;
         entry_for(link, tensor).links.push_back(std::move(link));
       }
-      parameters_ -= count - kept;  // what has no place in the file
+      parameters_ -= element_count(tensor.shape) - kept;  // what has no place in the file
     }
     if (spec.ropes.empty()) return;
     const RopeSpec& rope = spec.ropes.front();
@@ -215,9 +214,9 @@ class FileWriter {
   }
 
   std::vector<std::byte> encoded(const Entry& entry) {
-    int64_t count = 1;
-    for (const int64_t size : entry.shape) count *= size;
-    std::vector<std::byte> bytes(static_cast<size_t>(entry.type->row_bytes(count)));
+    if (entry.links.size() == 1) return encoded(entry, entry.links.front());
+    std::vector<std::byte> bytes(
+        static_cast<size_t>(entry.type->row_bytes(element_count(entry.shape))));
     for (const gguf::Link& link : entry.links) {
       const auto made = encoded(entry, link);
       std::copy(made.begin(), made.end(),

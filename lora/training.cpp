@@ -10,7 +10,6 @@
 #include "compress/training/estimate.h"
 #include "compress/training/language.h"
 #include "compress/training/setup.h"
-#include "compress/training/text_objective.h"
 #include "lora/merge.h"
 #include "lora/options.h"
 #include "lora/targets.h"
@@ -62,20 +61,20 @@ std::vector<LoraModule> modules_of(TrainableModel& model,
   return modules;
 }
 
-/// The linears of a classifier's head that PEFT trains whole: those whose module it calls
-/// "classifier". BERT's pooler belongs to the encoder and is left as it is.
-std::vector<const LinearSpec*> head_of(const ModelSpec& spec) {
+/// The linears of a classifier's head that are trained whole. BERT's pooler belongs to the encoder
+/// and is left as it is.
+std::vector<const LinearSpec*> head_of(const ModelSpec& spec, const LoraConfig& config) {
   std::vector<const LinearSpec*> head;
   for (const LinearSpec* linear : {&spec.pooler, &spec.classifier})
-    if (spec.task == Task::classify && linear->weight.find("classifier") != std::string::npos)
-      head.push_back(linear);
+    if (config.saves_tensor(linear->weight)) head.push_back(linear);
   return head;
 }
 
 /// What was trained whole.
-std::vector<SavedTensor> saved_of(TrainableModel& model) {
+std::vector<SavedTensor> saved_of(TrainableModel& model,
+                                  const std::vector<const LinearSpec*>& head) {
   std::vector<SavedTensor> saved;
-  for (const LinearSpec* linear : head_of(model.spec())) {
+  for (const LinearSpec* linear : head) {
     saved.push_back(
         {linear->weight, {linear->out, linear->in}, values_of(model.adapters(), linear->weight)});
     saved.push_back({linear->bias, {linear->out}, values_of(model.adapters(), linear->bias)});
@@ -99,30 +98,20 @@ Data load_data(StageContext& context, const LoraOptions& options, const OpenedMo
     return data;
   }
   require_single_label(spec);
-  TextUse use;
-  if (spec.task == Task::classify)
-    use.labels = TextUse::Labels::required;
-  else
-    use.partners = true;
-  data.texts = load_text_data(context.recipe, options.training, opened, use, context.seed);
-  if (data.texts.dropped_tokens > 0)
-    context.report.fallbacks.push_back(
-        {fmt::format("texts were cut: {} tokens dropped", data.texts.dropped_tokens),
-         options.training.data, fmt::format("a text has at most {} ids", data.texts.window)});
+  data.texts = load_text_data(context.recipe, options.training, opened, use_without_teacher(spec),
+                              context.seed);
+  note_cut_texts(options.training.data, data.texts.dropped_tokens, data.texts.window,
+                 context.report);
   return data;
 }
 
 std::unique_ptr<Objective> objective_of(TrainableModel& model, const Data& data,
                                         const RowLoss& loss, int64_t batch) {
-  const auto optional = [](const auto& validation) { return validation ? &*validation : nullptr; };
-  if (model.spec().task == Task::causal_lm)
-    return std::make_unique<LanguageObjective>(model, data.windows.train,
-                                               optional(data.windows.validation), loss, nullptr);
-  if (model.spec().task == Task::embed)
-    return std::make_unique<PairObjective>(model, data.texts.train, optional(data.texts.validation),
-                                           batch);
-  return std::make_unique<TextObjective>(model, data.texts.train, loss, TextObjective::Teacher{},
-                                         optional(data.texts.validation), TextObjective::Teacher{});
+  if (model.spec().task != Task::causal_lm)
+    return objective_without_teacher(model, data.texts, loss, batch);
+  const auto& validation = data.windows.validation;
+  return std::make_unique<LanguageObjective>(model, data.windows.train,
+                                             validation ? &*validation : nullptr, loss, nullptr);
 }
 
 /// Writes the adapter in the published model's terms, reads it with the reader of its format and
@@ -148,26 +137,25 @@ Check write_and_compare(const fs::path& directory, const attar::Adapter& adapter
 }
 
 /// base + adapter against the folded weights, both in float32.
-Check compare_merged(const Model& base, const std::vector<LoraModule>& modules,
-                     const std::vector<SavedTensor>& saved, const fs::path& adapter,
+Check compare_merged(const Model& base, const attar::Adapter& trained, const fs::path& adapter,
                      const ModelInput& ids) {
   std::vector<AdapterPlan> plans;
-  for (const LoraModule& module : modules)
+  for (const LoraModule& module : trained.modules)
     plans.push_back({module.module, module.rank, static_cast<float>(module.scale)});
   at::Tensor attached;
   {
     TrainableModel model(base.spec, Precision::fp32, Weights::frozen);
     model.load(*base.weights);
-    model.attach(plans, 0, 1, head_of(base.spec));
+    model.attach(plans, 0, 1, head_of(base.spec, trained.config));
     ParameterStore& store = model.adapters();
     const auto put = [&](const std::string& name, const std::vector<float>& values) {
       std::copy(values.begin(), values.end(), store.value(store.find(name)).data_ptr<float>());
     };
-    for (const LoraModule& module : modules) {
+    for (const LoraModule& module : trained.modules) {
       put(module.module + ".lora_A.weight", module.a);
       put(module.module + ".lora_B.weight", module.b);
     }
-    for (const SavedTensor& tensor : saved) put(tensor.name, tensor.values);
+    for (const SavedTensor& tensor : trained.saved) put(tensor.name, tensor.values);
     model.refresh();
     attached = model.logits(ids);
   }
@@ -185,7 +173,9 @@ void train_adapter(StageContext& context) {
   const OpenedModel opened = open_for_training(context.input);
   const Model& base = opened.model;
   const auto targets = lora::select_targets(base.spec, options.targets);
-  const LoraConfig config = adapter_config(options, base_model(context), base.spec.task);
+  attar::Adapter trained{adapter_config(options, base_model(context), base.spec.task), {}, {}};
+  const LoraConfig& config = trained.config;
+  const auto head = head_of(base.spec, config);
   const Data data = load_data(context, options, opened);
   std::vector<AdapterPlan> plans;
   for (const LinearSpec* linear : targets)
@@ -194,14 +184,12 @@ void train_adapter(StageContext& context) {
 
   const DType dtype = output_dtype(options.training.output_dtype, config_dtype(base.config));
   StageReport& report = context.report;
-  std::vector<LoraModule> modules;
-  std::vector<SavedTensor> saved;
   ModelInput probe{at::Tensor()};
   {
     TrainableModel model(base.spec, precision(options.training),
                          options.base == "nf4" ? Weights::nf4 : Weights::frozen);
     model.load(*base.weights);
-    model.attach(plans, options.dropout, Random(context.seed).next(), head_of(base.spec));
+    model.attach(plans, options.dropout, Random(context.seed).next(), head);
     const CrossEntropy loss;
     const auto objective = objective_of(model, data, loss, options.training.batch);
     const TrainingRun run{.model = model,
@@ -218,21 +206,20 @@ void train_adapter(StageContext& context) {
       report.fallbacks.push_back({"bytes may differ from an uninterrupted run", context.spec.name,
                                   fmt::format("resumed with {} threads, begun with {}", run.threads,
                                               result.resumed_threads)});
-    modules = modules_of(model, targets, config);
-    saved = saved_of(model);
+    trained.modules = modules_of(model, targets, config);
+    trained.saved = saved_of(model, head);
     probe = objective->probe();
   }
   report.facts["adapted_layers"] = targets.size();
   report.facts["base"] = options.base;
   const fs::path adapter = context.output / "adapter";
-  report.checks.push_back(
-      write_and_compare(adapter, stored_adapter(base.spec, {config, modules, saved})));
+  report.checks.push_back(write_and_compare(adapter, stored_adapter(base.spec, trained)));
   if (options.merge == "none") return;
   report.facts["output_dtype"] = torch_dtype_name(dtype);
   if (options.base == "nf4")
     report.facts["merged_into"] =
         "the input model's own weights (training saw them rounded to NF4)";
-  report.checks.push_back(compare_merged(base, modules, saved, adapter, probe));
+  report.checks.push_back(compare_merged(base, trained, adapter, probe));
   report.checks.push_back(lora::write_merged(base, adapter, dtype, context.output / "model"));
 }
 

@@ -183,17 +183,6 @@ Weight OverlayWeights::load(std::string_view name) const {
   return found != replaced_.end() ? Weight(found->second) : base_->load(name);
 }
 
-DenseTensor dense_tensor(std::span<const float> values, std::vector<int64_t> shape, DType dtype) {
-  auto bytes = std::make_shared<std::vector<std::byte>>(values.size() * dtype_size(dtype));
-  from_float32(values, dtype, *bytes);
-  DenseTensor tensor;
-  tensor.dtype = dtype;
-  tensor.shape = std::move(shape);
-  tensor.bytes = *bytes;
-  tensor.owner = bytes;
-  return tensor;
-}
-
 void apply_folding(const Folding& folding, std::vector<float> s, OverlayWeights& weights) {
   assert(static_cast<int64_t>(s.size()) == folding.channels);
   if (!folding.norm.weight.empty())

@@ -63,7 +63,4 @@ class OverlayWeights : public WeightSource {
 /// Linears become float32.
 void apply_folding(const Folding& folding, std::vector<float> s, OverlayWeights& weights);
 
-/// `values` of some shape as a float tensor that owns its bytes.
-DenseTensor dense_tensor(std::span<const float> values, std::vector<int64_t> shape, DType dtype);
-
 }  // namespace attar

@@ -162,7 +162,7 @@ EncoderFields read_encoder(const ConfigReader& config, const EncoderKeys& keys, 
   const auto pad = config.ids("pad_token_id");
   if (pad.size() > 1) throw config.error("pad_token_id", "one token id is expected");
   if (!pad.empty()) e.pad_id = pad[0];
-  if (e.architecture.ends_with("ForSequenceClassification")) {
+  if (e.architecture.ends_with(kClassifierSuffix)) {
     e.task = Task::classify;
     e.labels = read_labels(config);
     e.label_scores = read_label_scores(config, e.labels.size());
@@ -244,6 +244,17 @@ void fit_encoder(ModelSpec& spec, const WeightSource& weights, const EncoderName
     spec.left_out.push_back({prefix + names.pooler + ".", "a pooler that this classifier lacks"});
 }
 
+void write_labels(const std::vector<std::string>& labels, ordered_json& config) {
+  auto names = ordered_json::object(), ids = ordered_json::object();
+  for (size_t i = 0; i < labels.size(); ++i) {
+    names[std::to_string(i)] = labels[i];
+    ids[labels[i]] = i;
+  }
+  config.erase("num_labels");
+  config["id2label"] = std::move(names);
+  config["label2id"] = std::move(ids);
+}
+
 void write_encoder(const ModelSpec& spec, ordered_json& config, const EncoderKeys& keys) {
   if (spec.blocks.empty()) throw bad_input("a model needs at least one layer", "config.json");
   const BlockSpec& first = spec.blocks.front();
@@ -269,15 +280,7 @@ void write_encoder(const ModelSpec& spec, ordered_json& config, const EncoderKey
     config.erase("pruned_heads");
   else
     config["pruned_heads"] = std::move(pruned);
-  if (spec.task != Task::classify) return;
-  auto names = ordered_json::object(), ids = ordered_json::object();
-  for (size_t i = 0; i < spec.labels.size(); ++i) {
-    names[std::to_string(i)] = spec.labels[i];
-    ids[spec.labels[i]] = i;
-  }
-  config.erase("num_labels");
-  config["id2label"] = std::move(names);
-  config["label2id"] = std::move(ids);
+  if (spec.task == Task::classify) write_labels(spec.labels, config);
 }
 
 }  // namespace attar

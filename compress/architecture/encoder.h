@@ -6,6 +6,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "compress/architecture/config_reader.h"
@@ -42,6 +43,9 @@ struct EncoderFields {
   std::optional<int64_t> pad_id;
 };
 
+/// What the name of a classifier's architecture ends in.
+inline constexpr std::string_view kClassifierSuffix = "ForSequenceClassification";
+
 /// Reads what these configurations have in common. An architecture "…ForSequenceClassification" is
 /// a classifier with the labels of id2label; every other one is an encoder whose vectors are means
 /// over the text. Throws bad_input for contradictions and for what is not supported (relative
@@ -55,6 +59,9 @@ ModelSpec build_encoder(const EncoderFields& encoder, const EncoderNames& names)
 /// not have), LayerNorm.gamma and LayerNorm.beta; forgets a pooler that is not there; leaves out
 /// heads for pre-training.
 void fit_encoder(ModelSpec& spec, const WeightSource& weights, const EncoderNames& names);
+
+/// Puts a classifier's labels into `config`, in order.
+void write_labels(const std::vector<std::string>& labels, nlohmann::ordered_json& config);
 
 /// Puts the dimensions of a spec into `config`; heads that pruning took out become `pruned_heads`,
 /// which Transformers reads. Throws bad_input for layers of different MLP widths.

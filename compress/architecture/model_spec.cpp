@@ -3,6 +3,8 @@
 #include <cassert>
 #include <cmath>
 
+#include "compress/formats/dtype.h"
+
 namespace attar {
 namespace {
 
@@ -137,11 +139,7 @@ std::vector<TensorSpec> tensors(const ModelSpec& spec) {
 
 int64_t ModelSpec::parameters() const {
   int64_t total = 0;
-  for (const TensorSpec& tensor : tensors(*this)) {
-    int64_t count = 1;
-    for (const int64_t size : tensor.shape) count *= size;
-    total += count;
-  }
+  for (const TensorSpec& tensor : tensors(*this)) total += element_count(tensor.shape);
   return total;
 }
 

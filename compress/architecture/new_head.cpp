@@ -3,13 +3,12 @@
 #include <algorithm>
 #include <map>
 
+#include "compress/architecture/encoder.h"
 #include "compress/base/error.h"
 #include "compress/base/random.h"
 
 namespace attar {
 namespace {
-
-constexpr std::string_view kClassifier = "ForSequenceClassification";
 
 /// "BertModel" and "BertForMaskedLM" -> "BertForSequenceClassification"; empty when the family has
 /// no such architecture.
@@ -18,7 +17,7 @@ std::string classifier_of(const ModelSpec& spec) {
   if (stem.ends_with("Model")) stem.resize(stem.size() - std::string_view("Model").size());
   for (const Family& family : families())
     for (const std::string_view name : family.architectures)
-      if (family.name == spec.family && name == stem + std::string(kClassifier))
+      if (family.name == spec.family && name == stem + std::string(kClassifierSuffix))
         return std::string(name);
   return {};
 }
@@ -51,12 +50,10 @@ class WithNew : public WeightSource {
 
 DenseTensor make_tensor(std::vector<int64_t> shape, Random* random) {
   constexpr double kDeviation = 0.02;
-  int64_t count = 1;
-  for (const int64_t size : shape) count *= size;
-  auto values = std::make_shared<std::vector<float>>(static_cast<size_t>(count));
+  std::vector<float> values(static_cast<size_t>(element_count(shape)));
   if (random)
-    for (float& value : *values) value = static_cast<float>(kDeviation * random->normal());
-  return {DType::f32, std::move(shape), std::as_bytes(std::span(*values)), values};
+    for (float& value : values) value = static_cast<float>(kDeviation * random->normal());
+  return dense_tensor(std::move(values), std::move(shape));
 }
 
 }  // namespace
@@ -73,13 +70,8 @@ Model open_with_labels(const fs::path& path, const std::vector<std::string>& lab
   if (labels.size() < 2)
     throw bad_input("a classifier needs two labels at least, and the data have one", where);
   config["architectures"] = {architecture};
-  config.erase("num_labels");
   config.erase("problem_type");
-  config["id2label"] = config["label2id"] = nlohmann::ordered_json::object();
-  for (size_t i = 0; i < labels.size(); ++i) {
-    config["id2label"][std::to_string(i)] = labels[i];
-    config["label2id"][labels[i]] = i;
-  }
+  write_labels(labels, config);
   const ModelSpec spec = read_model_spec(config, where);
   Random random(seed);
   std::map<std::string, DenseTensor, std::less<>> tensors;

@@ -19,12 +19,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-int64_t elements(const std::vector<int64_t>& shape) {
-  int64_t count = 1;
-  for (const int64_t size : shape) count *= size;
-  return count;
-}
-
 /// Adds parameters, bytes, bits_per_weight and tensors: every stored tensor, with codes, scales and
 /// zeros.
 void add_tensors(const std::vector<WeightInfo>& list, Json& json) {
@@ -32,7 +26,7 @@ void add_tensors(const std::vector<WeightInfo>& list, Json& json) {
   uint64_t bytes = 0;
   auto tensors = Json::array();
   for (const WeightInfo& info : list) {
-    parameters += elements(info.shape);
+    parameters += element_count(info.shape);
     bytes += info.bytes;
     tensors.push_back({{"name", info.name},
                        {"shape", info.shape},

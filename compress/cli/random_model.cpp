@@ -12,8 +12,7 @@ namespace {
 
 /// Matrices keep the size of what they are applied to; norms are near one, the rest near zero.
 std::vector<float> random_values(const TensorSpec& tensor, Random& random) {
-  int64_t count = 1;
-  for (const int64_t size : tensor.shape) count *= size;
+  const int64_t count = element_count(tensor.shape);
   double scale = 0.1, shift = 0;
   if (tensor.role == TensorRole::norm) shift = 1;
   if (tensor.shape.size() > 1) scale = 1 / std::sqrt(static_cast<double>(tensor.shape.back()));

@@ -46,6 +46,10 @@ struct TokenWindows {
   }
 };
 
+/// bad_input where the tokenizer's file asks for truncation: a text would lose its end unsaid.
+/// `where` is what uses it.
+void require_whole_texts(const Tokenizer& tokenizer, const std::string& where);
+
 /// Evaluation and calibration windows, protocol `gptq`: documents joined (by blank lines; a single
 /// text as it stands), tokenized once with the tokenizer's own template, cut into non-overlapping
 /// windows of `window` ids; the partial last one is dropped and counted. `format: ids` [1, T] is

@@ -32,10 +32,7 @@ const Tokenizer& require_tokenizer(const Tokenizer* tokenizer, const DataSpec& d
   if (!tokenizer)
     throw bad_input("text needs a tokenizer, and the model has none", data.where,
                     "put tokenizer.json into the model's directory, or use format: ids");
-  if (tokenizer->length_limit() > 0)
-    throw bad_input(
-        fmt::format("the tokenizer cuts every text off after {} tokens", tokenizer->length_limit()),
-        data.where, "set \"truncation\" to null in tokenizer.json");
+  require_whole_texts(*tokenizer, data.where);
   return *tokenizer;
 }
 
@@ -176,6 +173,13 @@ int64_t window_length(const DataSpec& data, int64_t window) {
 }
 
 }  // namespace
+
+void require_whole_texts(const Tokenizer& tokenizer, const std::string& where) {
+  if (tokenizer.length_limit() > 0)
+    throw bad_input(
+        fmt::format("the tokenizer cuts every text off after {} tokens", tokenizer.length_limit()),
+        where, "set \"truncation\" to null in tokenizer.json");
+}
 
 TokenWindows evaluation_windows(const DataSpec& data, const Tokenizer* tokenizer, int64_t window,
                                 int64_t vocab, uint64_t seed) {

@@ -24,11 +24,6 @@ std::string text(const nlohmann::ordered_json& quantization, const char* key,
   throw bad_input(fmt::format("{} \"{}\" is not supported", key, value), where);
 }
 
-DenseTensor tensor_of(std::vector<int64_t> shape, std::vector<float> numbers) {
-  auto values = std::make_shared<std::vector<float>>(std::move(numbers));
-  return {DType::f32, std::move(shape), std::as_bytes(std::span(*values)), values};
-}
-
 DenseTensor unpacked(const TensorView& codes, int64_t rows, int64_t cols, float scale,
                      const std::string& place) {
   std::vector<float> values(static_cast<size_t>(rows * cols));
@@ -43,7 +38,7 @@ DenseTensor unpacked(const TensorView& codes, int64_t rows, int64_t cols, float 
             static_cast<float>(code - 1) * scale;
       }
     }
-  return tensor_of({rows, cols}, std::move(values));
+  return dense_tensor(std::move(values), {rows, cols});
 }
 
 /// The masters' ternary values times their scale.
@@ -56,7 +51,7 @@ DenseTensor rounded(const TensorView& masters) {
       std::max(sum / static_cast<double>(std::max<size_t>(1, values.size())), 1e-5));
   for (float& value : values)
     value = std::clamp(std::nearbyint(value / scale), -1.0f, 1.0f) * scale;
-  return tensor_of(masters.shape, std::move(values));
+  return dense_tensor(std::move(values), masters.shape);
 }
 
 /// A linear layer of a block; embedding, head and norms stay as they are.

@@ -24,6 +24,13 @@ inline bool is_float(DType d) {
   return d == DType::f64 || d == DType::f32 || d == DType::f16 || d == DType::bf16;
 }
 
+/// How many elements a tensor of this shape has.
+inline int64_t element_count(std::span<const int64_t> shape) {
+  int64_t count = 1;
+  for (const int64_t size : shape) count *= size;
+  return count;
+}
+
 /// Widens (or narrows f64) `count` floats of type `dtype` at `from`, which need not be aligned.
 void to_float32(std::span<const std::byte> from, DType dtype, std::span<float> to);
 /// Rounds to nearest even into `dtype` (f32, f16 or bf16).

@@ -185,16 +185,16 @@ struct Layer {
   /// Columns quantized in order of activation belong to any group: the values themselves then.
   DenseTensor dense(const QuantizedMatrix& q) const {
     const auto index = order->integers();
-    auto values = std::make_shared<std::vector<float>>(q.codes.size());
+    std::vector<float> values(q.codes.size());
     parallel_for(rows, 64, [&](int64_t begin, int64_t end) {
       for (int64_t row = begin; row < end; ++row)
         for (int64_t col = 0; col < cols; ++col) {
           const auto at = static_cast<size_t>(row * cols + col);
           const auto g = static_cast<size_t>(row * groups + index[static_cast<size_t>(col)]);
-          (*values)[at] = static_cast<float>(q.codes[at] - q.zeros[g]) * q.scales[g];
+          values[at] = static_cast<float>(q.codes[at] - q.zeros[g]) * q.scales[g];
         }
     });
-    return {DType::f32, {rows, cols}, std::as_bytes(std::span(*values)), values};
+    return dense_tensor(std::move(values), {rows, cols});
   }
 };
 

@@ -104,18 +104,14 @@ class AdaptedSource : public WeightSource {
   bool has(std::string_view name) const override { return base_->has(name); }
 
   Weight load(std::string_view name) const override {
-    if (const auto whole = saved_.find(name); whole != saved_.end()) {
-      auto values = std::make_shared<std::vector<float>>(whole->second.values);
-      return DenseTensor{DType::f32, whole->second.shape, std::as_bytes(std::span(*values)),
-                         values};
-    }
+    if (const auto whole = saved_.find(name); whole != saved_.end())
+      return dense_tensor(whole->second.values, whole->second.shape);
     const auto found = modules_.find(name);
     if (found == modules_.end()) return base_->load(name);
     const LoraModule& module = found->second;
-    auto values = std::make_shared<std::vector<float>>(base_->floats(name));
-    add_product(module, *values);
-    return DenseTensor{
-        DType::f32, {module.out, module.in}, std::as_bytes(std::span(*values)), values};
+    std::vector<float> values = base_->floats(name);
+    add_product(module, values);
+    return dense_tensor(std::move(values), {module.out, module.in});
   }
 
  private:

@@ -133,9 +133,7 @@ std::string_view read_header(std::span<const std::byte> file, const Source& sour
 }  // namespace
 
 int64_t TensorView::count() const {
-  int64_t count = 1;
-  for (const int64_t size : shape) count *= size;
-  return count;
+  return element_count(shape);
 }
 
 std::vector<float> TensorView::floats() const {

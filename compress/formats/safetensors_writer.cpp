@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
-#include <numeric>
 
 #include "compress/base/error.h"
 #include "compress/formats/safetensors.h"
@@ -42,9 +41,8 @@ SafetensorsWriter::SafetensorsWriter(fs::path path, std::vector<Declaration> ten
   auto& members = header.get_ref<nlohmann::ordered_json::object_t&>();
   uint64_t offset = 0;
   for (const Declaration& tensor : tensors) {
-    const int64_t count =
-        std::accumulate(tensor.shape.begin(), tensor.shape.end(), int64_t{1}, std::multiplies<>());
-    const uint64_t bytes = static_cast<uint64_t>(count) * dtype_size(tensor.dtype);
+    const uint64_t bytes =
+        static_cast<uint64_t>(element_count(tensor.shape)) * dtype_size(tensor.dtype);
     if (!state_->slots.emplace(tensor.name, State::Slot{tensor, offset, bytes}).second)
       throw failure("a tensor is declared twice",
                     fmt::format("{}: tensor {}", path.string(), tensor.name));

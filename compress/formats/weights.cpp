@@ -72,9 +72,7 @@ const nlohmann::ordered_json* find_quantization(const nlohmann::ordered_json& co
 }  // namespace
 
 int64_t DenseTensor::count() const {
-  int64_t count = 1;
-  for (const int64_t size : shape) count *= size;
-  return count;
+  return element_count(shape);
 }
 
 std::vector<float> DenseTensor::floats() const {
@@ -83,6 +81,17 @@ std::vector<float> DenseTensor::floats() const {
   std::vector<float> values(static_cast<size_t>(count()));
   to_float32(bytes, dtype, values);
   return values;
+}
+
+DenseTensor dense_tensor(std::vector<float> values, std::vector<int64_t> shape) {
+  const auto owner = std::make_shared<std::vector<float>>(std::move(values));
+  return {DType::f32, std::move(shape), std::as_bytes(std::span(*owner)), owner};
+}
+
+DenseTensor dense_tensor(std::span<const float> values, std::vector<int64_t> shape, DType dtype) {
+  const auto owner = std::make_shared<std::vector<std::byte>>(values.size() * dtype_size(dtype));
+  from_float32(values, dtype, *owner);
+  return {dtype, std::move(shape), *owner, owner};
 }
 
 std::vector<float> WeightSource::floats(std::string_view name) const {

@@ -28,6 +28,11 @@ struct DenseTensor {
   std::vector<float> floats() const;
 };
 
+/// A float32 tensor that owns `values`.
+DenseTensor dense_tensor(std::vector<float> values, std::vector<int64_t> shape);
+/// `values` rounded to a float type, as a tensor that owns its bytes.
+DenseTensor dense_tensor(std::span<const float> values, std::vector<int64_t> shape, DType dtype);
+
 using Weight = std::variant<DenseTensor, QuantizedMatrix>;
 
 /// A listing row, from headers alone.

@@ -20,8 +20,7 @@ class Decoded : public WeightSource {
     Weight weight = files_->load(name);
     const auto* q = std::get_if<QuantizedMatrix>(&weight);
     if (q == nullptr) return weight;
-    auto values = std::make_shared<std::vector<float>>(dequantize(*q));
-    return DenseTensor{DType::f32, {q->rows, q->cols}, std::as_bytes(std::span(*values)), values};
+    return dense_tensor(dequantize(*q), {q->rows, q->cols});
   }
 
  private:

@@ -2,6 +2,8 @@
 // per type in the table of cli/stage_table.cpp.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -40,6 +42,15 @@ struct StageReport {
   nlohmann::ordered_json curves =
       nlohmann::ordered_json::object();  // name -> [[x, y], …] (training loss)
 };
+
+/// A row for texts of data entry `data` that lost `dropped` tokens in all, none without any; a text
+/// has at most `longest` ids.
+inline void note_cut_texts(const std::string& data, int64_t dropped, int64_t longest,
+                           StageReport& report) {
+  if (dropped > 0)
+    report.fallbacks.push_back({fmt::format("texts were cut: {} tokens dropped", dropped), data,
+                                fmt::format("a text has at most {} ids (window)", longest)});
+}
 
 /// Everything a running stage may use.
 struct StageContext {

@@ -57,11 +57,16 @@ std::optional<TokenizerDefinition> define_by_directory(const fs::path& directory
 
 }  // namespace
 
-std::shared_ptr<const Tokenizer> Tokenizer::load(const fs::path& path) {
+std::shared_ptr<const Tokenizer> Tokenizer::find(const fs::path& path) {
   if (!fs::is_directory(path))
     return path.extension() == ".gguf" ? load_gguf(path) : make_tokenizer(define_by_file(path));
   if (auto definition = define_by_directory(path)) return make_tokenizer(std::move(*definition));
-  if (const auto vocabulary = gguf::find_vocabulary_file(path)) return load_gguf(*vocabulary);
+  const auto vocabulary = gguf::find_vocabulary_file(path);
+  return vocabulary ? load_gguf(*vocabulary) : nullptr;
+}
+
+std::shared_ptr<const Tokenizer> Tokenizer::load(const fs::path& path) {
+  if (auto found = find(path)) return found;
   throw bad_input("the directory has no tokenizer", path.string(),
                   "copy the model's tokenizer.json into it; tokenizer.model, vocab.json with "
                   "merges.txt, vocab.txt and *.tiktoken are read as well");

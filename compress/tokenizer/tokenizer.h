@@ -26,6 +26,8 @@ class Tokenizer {
   /// From a model directory, or a file of it (load.cpp says which count, in which order). What is
   /// not implemented is a bad_input error naming it, never different ids.
   static std::shared_ptr<const Tokenizer> load(const fs::path& path);
+  /// The same, or null where a directory has none of these files.
+  static std::shared_ptr<const Tokenizer> find(const fs::path& path);
   virtual ~Tokenizer() = default;
 
   /// With `special`, the post-processor's template is applied (BOS and the like). Special tokens

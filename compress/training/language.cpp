@@ -1,9 +1,6 @@
 #include "compress/training/language.h"
 
-#include <algorithm>
-#include <numeric>
-
-#include "compress/base/process.h"
+#include "compress/training/batches.h"
 #include "compress/training/head_loss.h"
 
 namespace attar {
@@ -52,39 +49,23 @@ std::optional<double> LanguageObjective::held_out(int64_t batch) {
 }
 
 ModelInput LanguageObjective::probe() const {
-  constexpr int64_t kWindows = 2;
-  std::vector<int64_t> first(static_cast<size_t>(std::min(kWindows, windows_.count())));
-  std::iota(first.begin(), first.end(), int64_t{0});
-  return make_batch(windows_, first).ids;
+  return make_batch(windows_, first_examples(*this)).ids;
 }
 
 nlohmann::ordered_json LanguageObjective::data_facts() const {
-  nlohmann::ordered_json facts = {{"data", to_json(windows_.facts)}};
-  if (validation_) facts["validation_data"] = to_json(validation_->facts);
-  return facts;
+  return facts_of(windows_, validation_);
 }
 
 double held_out_loss(TrainableModel& model, const TokenWindows& windows, int64_t batch) {
   const at::NoGradGuard no_grad;
   const CrossEntropy loss;
-  double sum = 0;
-  for (int64_t begin = 0; begin < windows.count(); begin += batch) {
-    check_interrupted();
-    std::vector<int64_t> examples(static_cast<size_t>(std::min(batch, windows.count() - begin)));
-    std::iota(examples.begin(), examples.end(), begin);
+  const auto sum = [&](std::span<const int64_t> examples) {
     const Batch part = make_batch(windows, examples);
-    sum +=
-        head_loss(model, model.hidden(part.ids), nullptr, {}, part.labels, loss, 1, false).parts[0];
-  }
-  return sum / static_cast<double>(windows.count() * (windows.window - 1));
-}
-
-nlohmann::ordered_json to_json(const DataFacts& facts) {
-  return {{"source", facts.source},       {"documents", facts.documents},
-          {"tokens", facts.tokens},       {"windows", facts.windows},
-          {"window", facts.window},       {"dropped_tokens", facts.dropped_tokens},
-          {"bos_added", facts.bos_added}, {"tokenizer_hash", facts.tokenizer_hash},
-          {"sha256", facts.sha256}};
+    return head_loss(model, model.hidden(part.ids), nullptr, {}, part.labels, loss, 1, false)
+        .parts[0];
+  };
+  return sum_in_batches(windows.count(), batch, sum) /
+         static_cast<double>(windows.count() * (windows.window - 1));
 }
 
 }  // namespace attar

@@ -38,7 +38,4 @@ class LanguageObjective : public Objective {
 /// Mean cross-entropy of every id after the first of each window, in nats.
 double held_out_loss(TrainableModel& model, const TokenWindows& windows, int64_t batch);
 
-/// Rows of the report.
-nlohmann::ordered_json to_json(const DataFacts& facts);
-
 }  // namespace attar

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include "compress/formats/gguf/file.h"
 #include "compress/training/estimate.h"
 
 namespace attar {
@@ -15,17 +14,8 @@ const DataSpec& find_data(const Recipe& recipe, const std::string& name) {
 
 }  // namespace
 
-std::shared_ptr<const Tokenizer> tokenizer_of(const std::filesystem::path& path) {
-  for (const char* file : {"tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json",
-                           "vocab.txt", gguf::kVocabularyFile})
-    if (std::filesystem::exists(path / file)) return Tokenizer::load(path);
-  return gguf::find_model_file(path) ? Tokenizer::load(path) : nullptr;
-}
-
 OpenedModel open_for_training(const std::filesystem::path& path) {
-  OpenedModel opened{open_model(path), nullptr};
-  opened.tokenizer = tokenizer_of(path);
-  return opened;
+  return {open_model(path), Tokenizer::find(path)};
 }
 
 TrainingData load_training_data(const Recipe& recipe, const TrainingOptions& options,
@@ -68,6 +58,24 @@ void require_single_label(const ModelSpec& spec) {
   if (spec.task == Task::classify && spec.label_scores != LabelScores::softmax)
     throw bad_input("only classifiers whose labels exclude each other are trained",
                     "config.json: problem_type", "single_label_classification");
+}
+
+TextUse use_without_teacher(const ModelSpec& spec) {
+  TextUse use;
+  if (spec.task == Task::classify)
+    use.labels = TextUse::Labels::required;
+  else
+    use.partners = true;
+  return use;
+}
+
+std::unique_ptr<Objective> objective_without_teacher(TrainableModel& model, const TextData& data,
+                                                     const RowLoss& loss, int64_t batch) {
+  const TextSet* validation = data.validation ? &*data.validation : nullptr;
+  if (model.spec().task == Task::embed)
+    return std::make_unique<PairObjective>(model, data.train, validation, batch);
+  return std::make_unique<TextObjective>(model, data.train, loss, TextObjective::Teacher{},
+                                         validation, TextObjective::Teacher{});
 }
 
 nlohmann::ordered_json training_facts(const TrainingRun& run, const TrainingResult& result) {

@@ -17,6 +17,7 @@
 #include "compress/tokenizer/tokenizer.h"
 #include "compress/training/loop.h"
 #include "compress/training/options.h"
+#include "compress/training/text_objective.h"
 
 namespace attar {
 
@@ -25,8 +26,6 @@ struct OpenedModel {
   Model model;
   std::shared_ptr<const Tokenizer> tokenizer;  // null when the directory has none
 };
-/// Nothing when none of the files that Tokenizer::load knows is there.
-std::shared_ptr<const Tokenizer> tokenizer_of(const std::filesystem::path& path);
 OpenedModel open_for_training(const std::filesystem::path& path);
 
 struct TrainingData {
@@ -52,6 +51,12 @@ TextData load_text_data(const Recipe& recipe, const TrainingOptions& options,
 
 /// Fails unless the classifier's labels exclude each other.
 void require_single_label(const ModelSpec& spec);
+
+/// What an encoder learns without a teacher: a classifier labels, an embedder pairs of texts.
+TextUse use_without_teacher(const ModelSpec& spec);
+/// The objective for that, on texts loaded for that use; all arguments must outlive it.
+std::unique_ptr<Objective> objective_without_teacher(TrainableModel& model, const TextData& data,
+                                                     const RowLoss& loss, int64_t batch);
 
 inline Precision precision(const TrainingOptions& options) {
   return options.dtype == "bf16" ? Precision::bf16 : Precision::fp32;

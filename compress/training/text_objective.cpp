@@ -4,32 +4,13 @@
 #include <numeric>
 
 #include "compress/base/error.h"
-#include "compress/base/process.h"
-#include "compress/training/language.h"
+#include "compress/training/batches.h"
 
 namespace attar {
 namespace {
 
-std::vector<int64_t> from_to(int64_t begin, int64_t end) {
-  std::vector<int64_t> all(static_cast<size_t>(end - begin));
-  std::iota(all.begin(), all.end(), begin);
-  return all;
-}
-
 int64_t pad_of(const TrainableModel& model) {
   return model.spec().pad_id.value_or(0);
-}
-
-/// Rows of the report for texts and, with `validation`, held-out ones.
-nlohmann::ordered_json facts_of(const TextSet& texts, const TextSet* validation) {
-  nlohmann::ordered_json facts = {{"data", to_json(texts.texts.facts)}};
-  if (validation) facts["validation_data"] = to_json(validation->texts.facts);
-  return facts;
-}
-
-ModelInput first_texts(const TrainableModel& model, const TextSet& texts) {
-  constexpr int64_t kTexts = 2;
-  return text_batch(texts.texts, from_to(0, std::min(kTexts, texts.count())), pad_of(model));
 }
 
 }  // namespace
@@ -51,6 +32,22 @@ ModelInput text_batch(const TokenWindows& texts, std::span<const int64_t> exampl
     input.lengths.data_ptr<int64_t>()[i] = std::ssize(ids);
   }
   return input;
+}
+
+std::optional<double> EncoderObjective::held_out(int64_t batch) {
+  if (!validation_) return {};
+  const at::NoGradGuard no_grad;
+  const int64_t count = validation_->count();
+  const auto sum = [&](std::span<const int64_t> examples) { return held_out_loss(examples); };
+  return sum_in_batches(count, batch, sum) / static_cast<double>(count);
+}
+
+ModelInput EncoderObjective::probe() const {
+  return text_batch(texts_.texts, first_examples(*this), pad_of(model_));
+}
+
+nlohmann::ordered_json EncoderObjective::data_facts() const {
+  return facts_of(texts_.texts, validation_ ? &validation_->texts : nullptr);
 }
 
 /// The loss's parts summed over a batch's outputs [B, width]; with `gradient` [B, width] (zeros)
@@ -91,33 +88,17 @@ std::vector<double> TextObjective::backward(std::span<const int64_t> examples, d
   return sums;
 }
 
-std::optional<double> TextObjective::held_out(int64_t batch) {
-  if (!validation_) return {};
-  const at::NoGradGuard no_grad;
+double TextObjective::held_out_loss(std::span<const int64_t> examples) {
+  const at::Tensor outputs =
+      model_.pooled(text_batch(validation_->texts, examples, pad_of(model_)));
+  const auto parts = rows(*validation_, validation_teacher_, examples, outputs, 1, nullptr);
   const auto weights = loss_.weights();
-  double sum = 0;
-  for (int64_t begin = 0; begin < validation_->count(); begin += batch) {
-    check_interrupted();
-    const auto examples = from_to(begin, std::min(begin + batch, validation_->count()));
-    const at::Tensor outputs =
-        model_.pooled(text_batch(validation_->texts, examples, pad_of(model_)));
-    const auto parts = rows(*validation_, validation_teacher_, examples, outputs, 1, nullptr);
-    sum += std::inner_product(parts.begin(), parts.end(), weights.begin(), 0.0);
-  }
-  return sum / static_cast<double>(validation_->count());
-}
-
-ModelInput TextObjective::probe() const {
-  return first_texts(model_, texts_);
-}
-
-nlohmann::ordered_json TextObjective::data_facts() const {
-  return facts_of(texts_, validation_);
+  return std::inner_product(parts.begin(), parts.end(), weights.begin(), 0.0);
 }
 
 PairObjective::PairObjective(TrainableModel& model, const TextSet& pairs, const TextSet* validation,
                              int64_t batch)
-    : model_(model), pairs_(pairs), validation_(validation) {
+    : EncoderObjective(model, pairs, validation) {
   if (std::min(batch, pairs.count()) < 2)
     throw bad_input("pairs are told apart from the others of their batch, and a batch has one",
                     "batch", "raise batch, or give more pairs");
@@ -144,29 +125,13 @@ at::Tensor PairObjective::loss(const TextSet& pairs, std::span<const int64_t> ex
 
 std::vector<double> PairObjective::backward(std::span<const int64_t> examples, double scale,
                                             uint64_t dropout_seed) {
-  const at::Tensor sum = loss(pairs_, examples, dropout_seed);
+  const at::Tensor sum = loss(texts_, examples, dropout_seed);
   (sum * scale).backward();
   return {sum.item<double>()};
 }
 
-std::optional<double> PairObjective::held_out(int64_t batch) {
-  if (!validation_) return {};
-  const at::NoGradGuard no_grad;
-  double sum = 0;
-  for (int64_t begin = 0; begin < validation_->count(); begin += batch) {
-    check_interrupted();
-    sum += loss(*validation_, from_to(begin, std::min(begin + batch, validation_->count())), 0)
-               .item<double>();
-  }
-  return sum / static_cast<double>(validation_->count());
-}
-
-ModelInput PairObjective::probe() const {
-  return first_texts(model_, pairs_);
-}
-
-nlohmann::ordered_json PairObjective::data_facts() const {
-  return facts_of(pairs_, validation_);
+double PairObjective::held_out_loss(std::span<const int64_t> examples) {
+  return loss(*validation_, examples, 0).item<double>();
 }
 
 }  // namespace attar

@@ -14,14 +14,20 @@ using nlohmann::ordered_json;
 
 namespace {
 
+/// Of architectures whose heads have a size of their own.
+void read_decoder_with_head_dim(const File& file, ordered_json& config) {
+  read_decoder_keys(file, config);
+  read_rope_keys(file, config);
+  if (!config.contains("head_dim"))
+    throw file.metadata().error(ArchitectureKeys(file).key("attention.key_length"),
+                                "the size of heads is missing");
+}
+
 /// The scale of q·k is 1/√(query_pre_attn_scalar); only the largest models have another scalar than
 /// head_dim.
 void read_gemma(const File& file, ordered_json& config, int64_t largest_layers) {
   const ArchitectureKeys keys(file);
-  read_decoder_keys(file, config);
-  read_rope_keys(file, config);
-  if (!config.contains("head_dim"))
-    throw file.metadata().error(keys.key("attention.key_length"), "the size of heads is missing");
+  read_decoder_with_head_dim(file, config);
   config["hidden_activation"] = "gelu_pytorch_tanh";
   config["attention_bias"] = false;
   const int64_t heads = config["num_attention_heads"];
@@ -40,10 +46,7 @@ void read_gemma(const File& file, ordered_json& config, int64_t largest_layers) 
 /// tensors.
 void read_hybrid(const File& file, ordered_json& config) {
   const ArchitectureKeys keys(file);
-  read_decoder_keys(file, config);
-  read_rope_keys(file, config);
-  if (!config.contains("head_dim"))
-    throw file.metadata().error(keys.key("attention.key_length"), "the size of heads is missing");
+  read_decoder_with_head_dim(file, config);
   config["hidden_act"] = "silu";
   config["partial_rotary_factor"] =
       static_cast<double>(keys.size("rope.dimension_count")) / config["head_dim"].get<double>();

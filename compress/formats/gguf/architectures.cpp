@@ -58,8 +58,7 @@ std::vector<TensorName> hybrid_inside() {
   for (TensorName& name : names)
     if (name.file == "ffn_norm") name.file = "post_attention_norm";
   for (const TensorName& name :
-       {TensorName{"ssm_in", "linear_attn.in_proj_qkvz"},  // older files of Qwen3-Next
-        TensorName{"ssm_ba", "linear_attn.in_proj_ba"}, TensorName{"ssm_norm", "linear_attn.norm"},
+       {TensorName{"ssm_ba", "linear_attn.in_proj_ba"}, TensorName{"ssm_norm", "linear_attn.norm"},
         TensorName{"ssm_out", "linear_attn.out_proj"}, TensorName{"ffn_gate_inp", "mlp.gate"},
         TensorName{"ffn_gate_shexp", "mlp.shared_expert.gate_proj"},
         TensorName{"ffn_up_shexp", "mlp.shared_expert.up_proj"},
@@ -258,6 +257,31 @@ std::vector<int64_t> published_rows(RowOrder kind, int64_t rows, int64_t heads) 
   return published;
 }
 
+/// Whether a matrix is published as [in, out], the other way round than in the file.
+bool is_turned(const Architecture& architecture, std::string_view file_name,
+               const std::vector<int64_t>& shape) {
+  return architecture.transposed && shape.size() == 2 && file_name.starts_with(kBlocks);
+}
+
+/// The link of a file's tensor with its counterpart, whose name is yet to be set.
+Link one_for_one(const Architecture& architecture, std::string_view file,
+                 const std::vector<int64_t>& file_shape, RowOrder order, const Heads& heads,
+                 const std::string& place) {
+  Link link;
+  link.file = file;
+  link.file_shape = link.published_shape = file_shape;
+  link.transposed = is_turned(architecture, file, file_shape);
+  if (link.transposed) std::swap(link.published_shape[0], link.published_shape[1]);
+  link.cols = file_shape.size() == 2 || order == RowOrder::published ? file_shape.back() : 1;
+  if (order == RowOrder::published) return link;
+  const int64_t rows = file_shape.front(), count = heads_of(order, heads);
+  const int64_t unit = count * (order == RowOrder::fused_heads ? 3 : 2);
+  if (unit < 1 || rows % unit != 0 || file_shape.size() > 2)
+    throw bad_input(fmt::format("{} rows do not fit {} heads", rows, count), place);
+  link.published_rows = published_rows(order, rows, count);
+  return link;
+}
+
 }  // namespace
 
 std::span<const Architecture> architectures() {
@@ -292,20 +316,8 @@ float Architecture::offset_of(std::string_view file_name) const {
 Link link_from(const Architecture& architecture, const Tensor& tensor, const Heads& heads,
                const std::string& place) {
   const Mapped mapped = published_name(architecture, tensor.name);
-  Link link;
-  link.file = tensor.name;
+  Link link = one_for_one(architecture, tensor.name, tensor.shape, mapped.rows, heads, place);
   link.published = mapped.name;
-  link.file_shape = link.published_shape = tensor.shape;
-  const bool matrix = tensor.shape.size() == 2;
-  link.transposed = architecture.transposed && matrix && tensor.name.starts_with(kBlocks);
-  if (link.transposed) std::swap(link.published_shape[0], link.published_shape[1]);
-  link.cols = matrix || mapped.rows == RowOrder::published ? tensor.cols() : 1;
-  if (mapped.rows == RowOrder::published) return link;
-  const int64_t rows = tensor.shape.front(), count = heads_of(mapped.rows, heads);
-  const int64_t unit = count * (mapped.rows == RowOrder::fused_heads ? 3 : 2);
-  if (unit < 1 || rows % unit != 0 || tensor.shape.size() > 2)
-    throw bad_input(fmt::format("{} rows do not fit {} heads", rows, count), place);
-  link.published_rows = published_rows(mapped.rows, rows, count);
   return link;
 }
 
@@ -315,16 +327,10 @@ std::optional<Link> link_to(const Architecture& architecture, const std::string&
   if (bare.starts_with(architecture.prefix)) bare.remove_prefix(architecture.prefix.size());
   const Mapped mapped = file_name(architecture, bare);
   if (mapped.name.empty()) return {};
-  Link link;
-  link.file = mapped.name;
+  auto file_shape = shape;
+  if (is_turned(architecture, mapped.name, shape)) std::swap(file_shape[0], file_shape[1]);
+  Link link = one_for_one(architecture, mapped.name, file_shape, mapped.rows, heads, tensor);
   link.published = tensor;
-  link.file_shape = link.published_shape = shape;
-  const bool matrix = shape.size() == 2;
-  link.transposed = architecture.transposed && matrix && link.file.starts_with(kBlocks);
-  if (link.transposed) std::swap(link.file_shape[0], link.file_shape[1]);
-  link.cols = matrix || mapped.rows == RowOrder::published ? link.file_shape.back() : 1;
-  if (mapped.rows != RowOrder::published)
-    link.published_rows = published_rows(mapped.rows, shape.front(), heads_of(mapped.rows, heads));
   return link;
 }
 

@@ -11,6 +11,7 @@
 
 #include "compress/base/error.h"
 #include "compress/base/nearest.h"
+#include "compress/formats/dtype.h"
 
 namespace attar::gguf {
 namespace {
@@ -228,9 +229,7 @@ void place_tensors(std::vector<Entry>& entries, std::span<const std::byte> data,
 }  // namespace
 
 int64_t Tensor::count() const {
-  int64_t count = 1;
-  for (const int64_t size : shape) count *= size;
-  return count;
+  return element_count(shape);
 }
 
 std::vector<float> Tensor::floats() const {

@@ -3,13 +3,13 @@
 #include <cmath>
 #include <numeric>
 
+#include "compress/formats/dtype.h"
+
 namespace attar::gguf {
 
 int64_t Link::rows() const {
   if (!published_rows.empty()) return std::ssize(published_rows);
-  int64_t count = 1;
-  for (const int64_t size : published_shape) count *= size;
-  return count / cols;
+  return element_count(published_shape) / cols;
 }
 
 float published_value(const Link& link, float file_value, float norm_offset) {

@@ -205,9 +205,7 @@ class Source : public WeightSource {
 
   DenseTensor floats(const Parts& parts) const {
     const auto& shape = parts.front().link.published_shape;
-    int64_t count = 1;
-    for (const int64_t size : shape) count *= size;
-    auto values = std::make_shared<std::vector<float>>(static_cast<size_t>(count));
+    std::vector<float> values(static_cast<size_t>(element_count(shape)));
     for (const Part& part : parts) {
       const Link& link = part.link;
       const int64_t rows = link.rows(), cols = link.cols;
@@ -215,10 +213,10 @@ class Source : public WeightSource {
       const float offset = offset_of(part);
       for (int64_t i = 0; i < rows; ++i)
         for (int64_t c = 0; c < cols; ++c)
-          (*values)[static_cast<size_t>(link.published_index(i, c))] =
+          values[static_cast<size_t>(link.published_index(i, c))] =
               published_value(link, from[static_cast<size_t>(i * cols + c)], offset);
     }
-    return {DType::f32, shape, std::as_bytes(std::span(*values)), values};
+    return dense_tensor(std::move(values), shape);
   }
 
   Error unknown(std::string_view name) const {
