@@ -3,9 +3,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "compress/base/clones.h"
 #include "compress/base/threads.h"
-
-#define ATTAR_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 
 namespace attar::eval {
 namespace {

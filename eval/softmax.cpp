@@ -4,7 +4,7 @@
 #include <bit>
 #include <cmath>
 
-#define ATTAR_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#include "compress/base/clones.h"
 
 namespace attar::eval {
 namespace {

@@ -53,7 +53,7 @@ void require_finite_moments(const std::string& module, const InputMoments& momen
 void InputMoments::add(const float* x, int64_t rows, const float* exact) {
   gram.resize(static_cast<size_t>(size * size));
   if (exact != nullptr) cross.resize(gram.size());
-  accumulate_gram(x, rows, size, gram.data());
+  accumulate_gram_int8(x, rows, size, gram.data());
   if (with_largest) raise_largest(x, rows, size, largest);
   for (int64_t row = 0; exact != nullptr && row < rows; row += kRows) {
     const int64_t count = std::min(kRows, rows - row);
@@ -92,13 +92,16 @@ std::map<std::string, std::string> input_leaders(const BlockSpec& block) {
 
 CalibrationWalk::CalibrationWalk(const ModelSpec& spec, HiddenStream stream, bool follow_exact)
     : spec_(&spec), stream_(std::move(stream)) {
+  stream_.set_activations(Activations::int16);
   if (follow_exact) exact_ = std::make_unique<HiddenStream>(stream_);
 }
 
 CalibrationWalk::CalibrationWalk(const ModelSpec& spec, HiddenStream stream, HiddenStream exact)
     : spec_(&spec),
       stream_(std::move(stream)),
-      exact_(std::make_unique<HiddenStream>(std::move(exact))) {}
+      exact_(std::make_unique<HiddenStream>(std::move(exact))) {
+  stream_.set_activations(Activations::int16);
+}
 
 float* CalibrationWalk::Buffer::get(int64_t count) {
   if (count > size) {

@@ -15,7 +15,8 @@
 
 namespace attar {
 
-/// Sums over tokens for one input x of `size` channels.
+/// Sums over tokens for one input x of `size` channels; `gram` from x rounded to int8 (see
+/// accumulate_gram_int8), `cross` in float32.
 struct InputMoments {
   int64_t size = 0;
   int64_t tokens = 0;
@@ -35,7 +36,8 @@ struct InputMoments {
 /// Layers that read the same input share its moments: module -> the first of those that read it.
 std::map<std::string, std::string> input_leaders(const BlockSpec& block);
 
-/// Calibration windows on their way through a model.
+/// Calibration windows on their way through a model. Layers that are quantized already read their
+/// inputs as int16 (two digits of int8), which is below anything that rounding weights leaves.
 class CalibrationWalk {
  public:
   using Replaced = std::map<std::string, Weight>;

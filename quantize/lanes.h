@@ -1,18 +1,14 @@
 // Sixteen floats side by side: the vector type of the quantization loops.
 //
 // All arithmetic is lane by lane with one rounding each, so that every instruction set, and every
-// number of threads, gives the same bytes. ATTAR_CLONES compiles a function for several instruction
-// sets and picks one when the program starts.
+// number of threads, gives the same bytes.
 #pragma once
 
 #include <cstdint>
 #include <cstring>
 
-#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) && !defined(__clang__)
-#define ATTAR_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define ATTAR_CLONES
-#endif
+#include "compress/base/clones.h"
+
 #define ATTAR_INLINE inline __attribute__((always_inline))
 
 namespace attar {

@@ -189,7 +189,7 @@ int run(const Command& self, const std::vector<std::string>& args) {
        "model: ids to write after them")                                       //
       ("text", po::value(&text), "tokenizer: a file with the text to encode")  //
       ("activations", po::value(&activations)->default_value("exact"),
-       "model: how activations enter products with quantized weights, exact or int8")  //
+       "model: how activations enter products with quantized weights: exact, int16 or int8")  //
       ("repetitions", po::value<int>()->default_value(5),
        "measurements, of which the median counts")                                     //
       ("k", po::value(&kernel.k)->default_value(kernel.k), "kernels: input columns")   //

@@ -199,8 +199,8 @@ int run(const Command& self, const std::vector<std::string>& args) {
        "longer "
        "texts are cut, default: an error")  //
       ("activations", po::value(&activations)->default_value("exact"),
-       "how inputs enter products with quantized weights: exact, or int8 (rounded by groups, "
-       "faster); the reference is always exact")  //
+       "how inputs enter products with quantized weights: exact, int16 or int8 (rounded by groups, "
+       "each faster); the reference is always exact")  //
       ("samples", po::value(&samples),
        "windows, and examples of each task, at most; drawn with the seed")                      //
       ("seed", po::value(&defaults.seed)->default_value(0), "of bootstrap, samples and shots")  //

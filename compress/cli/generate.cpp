@@ -117,7 +117,7 @@ int run(const Command& self, const std::vector<std::string>& args) {
        "draw from the likeliest ids that hold this probability")             //
       ("seed", po::value(&sampling.seed)->default_value(0), "of the draws")  //
       ("activations", po::value(&activations)->default_value("exact"),
-       "how inputs enter products with quantized weights: exact, or int8 (faster)")  //
+       "how inputs enter products with quantized weights: exact, int16 or int8 (each faster)")  //
       ("echo", po::bool_switch(), "print the prompt before its continuation")        //
       ("chat", po::bool_switch(),
        "the prompt is a user's message: use the model's chat template")  //

@@ -120,7 +120,7 @@ int run(const Command& self, const std::vector<std::string>& args) {
       ("backend", po::value(&backend)->default_value("runtime"),
        "runtime (LibTorch-free) or torch (the trainable model)")  //
       ("activations", po::value(&activations)->default_value("exact"),
-       "runtime: how inputs enter products with quantized weights, exact or int8")  //
+       "runtime: how inputs enter products with quantized weights: exact, int16 or int8")  //
       ("adapter", po::value(&adapter)->default_value(""), "PEFT adapter directory to apply");
   po::positional_options_description positional;
   positional.add("model", 1);

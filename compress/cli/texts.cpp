@@ -98,7 +98,7 @@ po::options_description text_options(TextOptions& options) {
       ("batch", po::value(&options.batch)->default_value(options.batch),
        "texts computed at once; results do not depend on it")  //
       ("activations", po::value(&options.activations)->default_value("exact"),
-       "how inputs enter products with quantized weights: exact, or int8 (faster)")  //
+       "how inputs enter products with quantized weights: exact, int16 or int8 (each faster)")  //
       ("truncate", po::bool_switch(&options.truncate),
        "cut texts that are longer than the model takes; default: an error");
   return description;

@@ -88,6 +88,7 @@ constexpr Case kCases[] = {
     {"int4", DType::f32, 4, 32, Activations::exact},
     {"int4", DType::f32, 4, 128, Activations::exact},
     {"int8", DType::f32, 8, 32, Activations::exact},
+    {"int4", DType::f32, 4, 128, Activations::int16},
     {"int4", DType::f32, 4, 32, Activations::int8},
     {"int4", DType::f32, 4, 128, Activations::int8},
     {"int8", DType::f32, 8, 32, Activations::int8},
@@ -155,9 +156,7 @@ void measure(const Case& c, const KernelBenchmark& options, const Ceilings& ceil
       fractions.push_back(values.back() / top);
     }
     row({c.format, c.group,
-         c.int8_inputs ? "int8 a row"
-         : int8        ? "int8"
-                       : "exact",
+         c.int8_inputs ? "int8 a row" : std::string(to_string(c.activations)),
          m, options.k, options.n, thread_count(), std::string(kernel_name()), measure.unit,
          median(values), median(tops), median(fractions)});
   }

@@ -28,7 +28,7 @@ struct KernelBenchmark {
 struct KernelSpeed {
   std::string format;       // "f32", "int4"
   int64_t group = 0;        // 0: per channel, or no integers
-  std::string activations;  // "exact", "int8", "int8 a row" (W8A8)
+  std::string activations;  // "exact", "int16", "int8", "int8 a row" (W8A8)
   int64_t m = 0, k = 0, n = 0;
   int threads = 0;
   std::string isa, unit;

@@ -1,6 +1,7 @@
 #include "compress/kernels/gram.h"
 
 #include <algorithm>
+#include <cstring>
 #include <memory>
 #include <vector>
 
@@ -25,7 +26,7 @@ std::unique_ptr<float[]> column_panels(const float* x, int64_t rows, int64_t col
         const float* from = x + r * cols + panel * Width;
         float* to = out.get() + (panel * rows + r) * Width;
         if ((panel + 1) * Width <= cols)
-          std::copy_n(from, Width, to);
+          std::memcpy(to, from, Width * sizeof(float));
         else
           std::fill(std::copy_n(from, cols - panel * Width, to), to + Width, 0.0f);
       }
@@ -78,8 +79,10 @@ void accumulate(const float* a, int64_t a_cols, const float* b, int64_t b_cols, 
   }
 }
 
-/// Copies the upper triangle to the lower one, a square at a time.
-void mirror(int64_t cols, double* h) {
+}  // namespace
+
+void mirror_upper(int64_t cols, double* h) {
+  // A square at a time.
   parallel_for((cols + kPanel - 1) / kPanel, 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin * kPanel; i < std::min(cols, end * kPanel); i += kPanel)
       for (int64_t j = 0; j <= i; j += kPanel)
@@ -89,11 +92,9 @@ void mirror(int64_t cols, double* h) {
   });
 }
 
-}  // namespace
-
 void accumulate_gram(const float* x, int64_t rows, int64_t cols, double* h) {
   accumulate(x, cols, x, cols, rows, true, h);
-  mirror(cols, h);
+  mirror_upper(cols, h);
 }
 
 void accumulate_cross(const float* a, int64_t a_cols, const float* b, int64_t b_cols, int64_t rows,

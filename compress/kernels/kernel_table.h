@@ -41,13 +41,14 @@ struct PackedView {
 enum class Rounding {
   segments,  // one int8 row: a scale per segment, its largest magnitude / 127
   row,       // one int8 row: one scale for the whole row (repeated for every segment)
-  /// Three int8 rows whose sum is x: a segment's values as fixed-point numbers of 21 bits and sign,
-  /// in digits of base 128. The error is at most 2^-22 of the segment's largest magnitude, that of
-  /// a float32 sum.
-  digits,
+  /// Int8 rows whose sum is x: a segment's values as fixed-point numbers in digits of base 128. The
+  /// error is at most 2^-15 (two digits) or 2^-22 (three, that of a float32 sum) of the segment's
+  /// largest magnitude.
+  two_digits,
+  three_digits,
 };
 constexpr int64_t rows_per_row(Rounding rounding) {
-  return rounding == Rounding::digits ? 3 : 1;
+  return rounding == Rounding::three_digits ? 3 : rounding == Rounding::two_digits ? 2 : 1;
 }
 
 /// Rows of int8 codes, a scale per row and segment of columns: x ≈ codes · scale, |code| ≤
@@ -62,8 +63,11 @@ struct QuantizedTile {
 };
 
 inline constexpr int64_t kMostSegment = 128;  // but for Rounding::row
-/// The largest fixed-point number: its digits are 127, 0, 0; the other two are in [-64, 63].
-inline constexpr float kMostFixed = 127 * 128 * 128;
+/// The largest fixed-point number of so many digits: the first is 127, the others 0; all but the
+/// first are in [-64, 63].
+constexpr float most_fixed(int digits) {
+  return digits == 1 ? 127.0f : 128 * most_fixed(digits - 1);
+}
 /// A segment whose largest magnitude is below this becomes zeros (its factor would overflow).
 inline constexpr float kTiny = 1e-30f;
 

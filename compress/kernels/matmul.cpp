@@ -84,14 +84,22 @@ void multiply_rows(const float* x, int64_t m, std::span<const Product> products)
 }  // namespace
 
 std::string_view to_string(Activations activations) {
-  return activations == Activations::int8 ? "int8" : "exact";
+  switch (activations) {
+    case Activations::int16:
+      return "int16";
+    case Activations::int8:
+      return "int8";
+    case Activations::exact:
+      break;
+  }
+  return "exact";
 }
 
 Activations parse_activations(std::string_view name, const std::string& where) {
-  for (const auto kind : {Activations::exact, Activations::int8})
+  for (const auto kind : {Activations::exact, Activations::int16, Activations::int8})
     if (to_string(kind) == name) return kind;
   throw bad_input("unknown kind of activations '" + std::string(name) + "'", where,
-                  "known: exact, int8");
+                  "known: exact, int16, int8");
 }
 
 void matmul(const float* x, int64_t m, std::span<const Product> products, Activations activations) {

@@ -22,21 +22,22 @@ namespace attar {
 enum class Activations {
   /// As precise as float32: x enters as three int8 digits, a fixed-point number of 21 bits and sign
   /// for every segment of columns (as long as the weights' group, at most 128), so that the error
-  /// is
-  /// at most 2^-22 of the segment's largest magnitude. Integer sums are exact and enter a chain of
-  /// fused steps in segment order; the three chains are added.
+  /// is at most 2^-22 of the segment's largest magnitude. Integer sums are exact and enter a chain
+  /// of fused steps in segment order; the three chains are added.
   exact,
+  /// Two digits, 14 bits and sign: an error of at most 2^-15, two thirds of the arithmetic.
+  int16,
   /// x rounded to int8, one scale per row and segment: a third of the arithmetic.
   int8,
 };
 
-/// "exact", "int8".
+/// "exact", "int16", "int8".
 std::string_view to_string(Activations activations);
 /// The other way round; bad_input at `where` for an unknown name.
 Activations parse_activations(std::string_view name, const std::string& where);
 
 /// y[m, w.rows] = x[m, w.cols] · Wᵀ, row-major, y overwritten. Threads: the process's pool.
-/// Dense weights (and exact activations with groups that are no multiple of 8 columns): every
+/// Dense weights (and all but int8 activations with groups that are no multiple of 8 columns): every
 /// output is one chain of fused steps, sum = fma(x[k], w[k], sum) for k = 0, 1, …, w as float32,
 /// (code − zero) · scale for integers.
 void matmul(const float* x, int64_t m, const PackedMatrix& w, float* y,

@@ -85,6 +85,8 @@ void multiply_panel(const QuantizedRows& x, const PackedView& w, int64_t panel, 
     float* out = y + row * w.rows + panel * kPanel;
     if (per_row == 1)
       std::copy_n(from, width, out);
+    else if (per_row == 2)
+      for (int64_t i = 0; i < width; ++i) out[i] = from[i] + from[kPanel + i];
     else
       for (int64_t i = 0; i < width; ++i)
         out[i] = from[i] + (from[kPanel + i] + from[2 * kPanel + i]);
@@ -117,15 +119,14 @@ std::optional<IntegerWay> integer_way(const PackedMatrix& w, Activations activat
   if (view.int8_inputs)
     return IntegerWay{Rounding::row, view.groups == 1 ? (view.cols + 7) / 8 * 8 : view.group};
   const int64_t segment = segment_of(view);
-  if (activations == Activations::exact) {
-    if (segment == 0) return std::nullopt;
-    return IntegerWay{Rounding::digits, segment};
-  }
-  if (segment == 0)
+  if (segment == 0 && activations == Activations::int8)
     throw bad_input(
         "int8 activations need weight groups of a multiple of 8 columns, these are " + w.format(),
         "activations", "use exact activations for this model");
-  return IntegerWay{Rounding::segments, segment};
+  if (segment == 0) return std::nullopt;
+  if (activations == Activations::int8) return IntegerWay{Rounding::segments, segment};
+  return IntegerWay{
+      activations == Activations::int16 ? Rounding::two_digits : Rounding::three_digits, segment};
 }
 
 void multiply_integers(const float* x, int64_t m, std::span<const IntegerProduct> products) {

@@ -44,8 +44,8 @@ struct IntegerWay {
   int64_t segment;  // columns that are summed as integers
   friend bool operator==(const IntegerWay&, const IntegerWay&) = default;
 };
-/// nullopt: the product is computed in floats (dense weights; exact activations and groups that are
-/// no multiple of 8). bad_input: int8 activations and such groups.
+/// nullopt: the product is computed in floats (dense weights; groups that are no multiple of
+/// 8). bad_input: int8 activations and such groups.
 std::optional<IntegerWay> integer_way(const PackedMatrix& w, Activations activations);
 
 struct IntegerProduct {

@@ -59,7 +59,7 @@ struct EvaluateSpec {
   std::optional<int64_t> samples;  // examples of each task at most
   std::string where;
   Node node;                          // the map itself, for places in messages
-  std::string activations = "exact";  // or "int8": inputs of quantized weights
+  std::string activations = "exact";  // or "int16", "int8": inputs of quantized weights
 };
 
 struct Gate {

@@ -121,7 +121,7 @@ void HiddenStream::normed(const Block& block, Half half, int64_t first, int64_t 
 void HiddenStream::mix(const Block& block, int64_t index, Half half, float* out) const {
   const int64_t width = block.mixed_width(half);
   for_windows([&](int64_t w) {
-    block.mix(half, window(w), window_length(w), nullptr, rope(index), Activations::exact,
+    block.mix(half, window(w), window_length(w), nullptr, rope(index), activations_,
               out + starts_[static_cast<size_t>(w)] * width);
   });
 }
@@ -131,7 +131,7 @@ void HiddenStream::watch_mix(const Block& block, int64_t index, Half half, int64
   check_interrupted();
   const int64_t count = window_length(window_index);
   const Buffer out = buffer(count, block.mixed_width(half));
-  block.mix(half, window(window_index), count, nullptr, rope(index), Activations::exact, out.get(),
+  block.mix(half, window(window_index), count, nullptr, rope(index), activations_, out.get(),
             observer);
 }
 
@@ -139,7 +139,7 @@ void HiddenStream::project(const Block& block, Half half, const float* mixed) {
   const int64_t width = block.mixed_width(half);
   for_windows([&](int64_t w) {
     const int64_t start = starts_[static_cast<size_t>(w)];
-    block.project(half, mixed + start * width, window_length(w), Activations::exact,
+    block.project(half, mixed + start * width, window_length(w), activations_,
                   hidden_.data() + start * spec_->hidden);
   });
 }
@@ -148,7 +148,7 @@ void HiddenStream::pass_window(const Block& block, int64_t index, int64_t window
                                const LinearObserver& observer) {
   check_interrupted();
   block.forward(hidden_.data() + starts_[static_cast<size_t>(window_index)] * spec_->hidden,
-                window_length(window_index), nullptr, rope(index), Activations::exact, observer);
+                window_length(window_index), nullptr, rope(index), activations_, observer);
 }
 
 std::vector<float> HiddenStream::watch(const Block& block, int64_t index, int64_t window_index,
@@ -157,7 +157,7 @@ std::vector<float> HiddenStream::watch(const Block& block, int64_t index, int64_
   const float* from = window(window_index);
   const int64_t length = window_length(window_index);
   std::vector<float> hidden(from, from + length * spec_->hidden);
-  block.forward(hidden.data(), length, nullptr, rope(index), Activations::exact, observer);
+  block.forward(hidden.data(), length, nullptr, rope(index), activations_, observer);
   return hidden;
 }
 

@@ -28,6 +28,9 @@ class HiddenStream {
   /// Goes on from hidden states [starts.back(), hidden] that an earlier stream had before a block.
   HiddenStream(const ModelSpec& spec, std::vector<float> hidden, std::vector<int64_t> starts);
 
+  /// How what comes enters products with quantized weights; exact until it is set.
+  void set_activations(Activations activations) { activations_ = activations; }
+
   int64_t windows() const { return static_cast<int64_t>(starts_.size()) - 1; }
   int64_t window_length(int64_t index) const { return rows(index, 1); }
   /// Positions of `count` windows from `first` on; of all of them.
@@ -69,6 +72,7 @@ class HiddenStream {
 
  private:
   const ModelSpec* spec_;
+  Activations activations_ = Activations::exact;
   std::vector<int64_t> starts_;  // of the windows, and the end
   std::vector<float> hidden_;    // [rows, hidden]
   std::vector<std::shared_ptr<const RopeTable>> ropes_;

@@ -93,7 +93,7 @@ struct Codes {
 /// steps for every int8 row; then the chains' sum, smallest first.
 std::vector<float> integer_reference(const std::vector<float>& x, int64_t m,
                                      const QuantizedMatrix& q, int64_t segment, Codes codes) {
-  const float most = codes.n == 1 ? 127.0f : 127.0f * 128 * 128;
+  const float most = 127.0f * static_cast<float>(1 << (7 * (codes.n - 1)));
   const auto at = [](int64_t row, int64_t stride, int64_t k) {
     return static_cast<size_t>(row * stride + k);
   };
@@ -127,7 +127,9 @@ std::vector<float> integer_reference(const std::vector<float>& x, int64_t m,
           chains[d] = std::fma(static_cast<float>(sums[d]), q.scales[at(n, q.groups(), g)] * scale,
                                chains[d]);
       }
-      y.push_back(codes.n == 1 ? chains[0] : chains[2] + (chains[1] + chains[0]));
+      y.push_back(codes.n == 3 ? chains[2] + (chains[1] + chains[0])
+                  : codes.n == 2 ? chains[1] + chains[0]
+                                 : chains[0]);
     }
   return y;
 }
@@ -137,10 +139,10 @@ std::vector<float> int8_reference(const std::vector<float>& x, int64_t m, const 
   return integer_reference(x, m, q, segment, {1});
 }
 
-/// As exact as a float32 sum: within 2^-21 of each factor's largest magnitude in a segment, and a
-/// few roundings of the whole sum.
+/// Within `share` of each factor's largest magnitude in a segment, and a few roundings of the whole
+/// sum.
 void expect_near_float64(const std::vector<float>& y, const std::vector<float>& x, int64_t m,
-                         const QuantizedMatrix& q, int64_t segment) {
+                         const QuantizedMatrix& q, int64_t segment, double share) {
   const auto w = dequantize(q);
   for (int64_t i = 0; i < m; ++i)
     for (int64_t n = 0; n < q.rows; ++n) {
@@ -157,7 +159,7 @@ void expect_near_float64(const std::vector<float>& y, const std::vector<float>& 
         bound += largest * weights;
       }
       ASSERT_NEAR(static_cast<double>(y[static_cast<size_t>(i * q.rows + n)]), sum,
-                  bound * std::ldexp(1.0, -21) + 1e-30);
+                  bound * share + 1e-30);
     }
 }
 
@@ -206,7 +208,10 @@ TEST(Matmul, ExactProductsOfQuantizedMatricesEqualTheirDefinition) {
         x[static_cast<size_t>(random.below(x.size()))] = 1000;  // an outlier
         const auto expected = integer_reference(x, m, q, segment, {3});
         check_bytes(packed, x, m, expected, Activations::exact);
-        expect_near_float64(expected, x, m, q, segment);
+        expect_near_float64(expected, x, m, q, segment, 0x1p-21);  // as a float32 sum
+        const auto shorter = integer_reference(x, m, q, segment, {2});
+        check_bytes(packed, x, m, shorter, Activations::int16);
+        expect_near_float64(shorter, x, m, q, segment, 0x1p-15);
       }
 }
 
@@ -222,7 +227,8 @@ TEST(Matmul, WeightsMadeForInt8InputsTakeOneScaleARow) {
         auto x = normals(random, m * cols);
         const auto expected =
             integer_reference(x, m, q, group == 0 ? (cols + 7) / 8 * 8 : group, {1, true});
-        for (const auto activations : {Activations::exact, Activations::int8})
+        for (const auto activations :
+             {Activations::exact, Activations::int16, Activations::int8})
           check_bytes(PackedMatrix::pack(q), x, m, expected, activations);
       }
   auto odd = random_quantized(random, 8, 12, true, 8, 48);
@@ -292,7 +298,8 @@ TEST(Matmul, Int8ActivationsLetBadInputShow) {
   for (const float bad : {NAN, INFINITY}) {
     x[20] = bad;
     for (const KernelTable* table : variants())
-      for (const auto activations : {Activations::exact, Activations::int8}) {
+      for (const auto activations :
+           {Activations::exact, Activations::int16, Activations::int8}) {
         const KernelGuard guard;
         use_kernels(*table);
         matmul(x.data(), 1, even, y.data(), activations);
