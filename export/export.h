@@ -10,7 +10,7 @@
 #include "compress/architecture/model.h"
 #include "compress/pipeline/stage.h"
 #include "compress/recipe/options.h"
-#include "export/gguf_file.h"
+#include "compress/pipeline/gguf/write.h"
 
 namespace attar {
 

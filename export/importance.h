@@ -3,7 +3,7 @@
 
 #include "compress/architecture/model.h"
 #include "compress/data/dataset.h"
-#include "export/gguf_file.h"
+#include "compress/pipeline/gguf/write.h"
 
 namespace attar::gguf_export {
 

@@ -44,6 +44,9 @@ void QuantizeCheckpoint::commit(const QuantizedModules& part) {
     tensors.push_back({name + ".scales", DType::f32, {q.rows, q.groups()}});
     if (!q.zeros.empty()) tensors.push_back({name + ".zeros", DType::u8, {q.rows, q.groups()}});
   }
+  for (const auto& [name, matrix] : part.blocks)
+    tensors.push_back(
+        {name + ".blocks", DType::u8, {matrix.rows, matrix.type->row_bytes(matrix.cols)}});
   for (const auto& [name, tensor] : part.dense)
     tensors.push_back({name, tensor.dtype, tensor.shape});
   SafetensorsWriter writer(file(finished_, "safetensors"), std::move(tensors));
@@ -53,6 +56,7 @@ void QuantizeCheckpoint::commit(const QuantizedModules& part) {
     writer.write(name + ".scales", std::as_bytes(std::span(q.scales)));
     if (!q.zeros.empty()) writer.write(name + ".zeros", std::as_bytes(std::span(q.zeros)));
   }
+  for (const auto& [name, matrix] : part.blocks) writer.write(name + ".blocks", matrix.bytes);
   writer.finish();
   Json json = {{"rows", part.rows},
                {"fallbacks", Json::array()},
@@ -80,8 +84,15 @@ QuantizedModules QuantizeCheckpoint::load(int64_t part,
   }
   for (const Json& row : result.rows) {
     const std::string name = row.at("module");
+    const QuantModule& module = module_named(modules, name);
+    if (module.block_type != nullptr) {
+      const auto bytes = tensors.at(name + ".blocks").bytes;
+      result.blocks.emplace(name, BlockMatrix{module.block_type, module.linear.out,
+                                              module.linear.in, {bytes.begin(), bytes.end()}});
+      continue;
+    }
     QuantizedMatrix q;
-    q.layout = module_named(modules, name).layout;
+    q.layout = module.layout;
     const TensorView& codes = tensors.at(name + ".codes");
     q.rows = codes.shape.at(0);
     q.cols = codes.shape.at(1);

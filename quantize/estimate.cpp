@@ -48,10 +48,11 @@ void note_legality(const QuantPlan& plan, std::vector<std::string>& notes) {
 StageEstimate estimate_quantize(const StageSpec& stage, const Recipe& recipe,
                                 const EstimateInput& input) {
   Problems problems;
-  const auto options =
-      with_preset(parse_options<QuantizeOptions>(stage.options, problems, kStageKeys));
+  auto options = with_preset(parse_options<QuantizeOptions>(stage.options, problems, kStageKeys));
   problems.throw_if_any();
   const ModelSpec spec = read_model_spec(input.config, stage.where);
+  const Scheme& scheme = find_scheme(options.scheme, stage.where);
+  if (scheme.mixture != nullptr) options.group_size = 0;  // nothing to fall back from
   const DType own = stored_dtype(input.config);
   const DType scale = options.scale_dtype != "auto" ? *dtype_from_torch_name(options.scale_dtype)
                       : own == DType::bf16          ? DType::bf16
@@ -64,9 +65,16 @@ StageEstimate estimate_quantize(const StageSpec& stage, const Recipe& recipe,
   estimate.config = input.config;
   estimate.parameters = input.parameters;
   uint64_t quantized = 0;
+  if (scheme.mixture != nullptr) {
+    const double bits = gguf::find_tensor_type(scheme.mixture->base)->bits_per_weight();
+    estimate.bytes = static_cast<uint64_t>(static_cast<double>(input.parameters) * bits / 8);
+    estimate.notes.push_back(fmt::format(
+        "size as if every tensor were {}; {} gives some of them more bits", scheme.mixture->base,
+        scheme.name));
+  }
   for (const TensorPlan& tensor :
        plan_tensors(spec, plan, dense, [](const std::string&) { return DType::f32; })) {
-    if (!tensor.layout || !options.budget) estimate.bytes += bytes_of(tensor);
+    if (scheme.mixture == nullptr && (!tensor.layout || !options.budget)) estimate.bytes += bytes_of(tensor);
     quantized += tensor.layout ? count_of(tensor.shape) : 0;
   }
 
@@ -109,7 +117,7 @@ StageEstimate estimate_quantize(const StageSpec& stage, const Recipe& recipe,
     estimate.notes.push_back(
         fmt::format("{}: {} ({})", fallback.where, fallback.what, fallback.why));
   estimate.notes.insert(estimate.notes.end(), plan.notes.begin(), plan.notes.end());
-  note_legality(plan, estimate.notes);
+  if (scheme.mixture == nullptr) note_legality(plan, estimate.notes);
   return estimate;
 }
 

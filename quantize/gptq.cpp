@@ -122,16 +122,21 @@ class Gptq {
     block_ = group_;  // a group's scales are due when all columns before it have been passed on
   }
 
-  GptqResult run(GroupScales scales) {
+  GptqCodes run(GroupScales scales) {
     scales_ = std::move(scales);
-    GptqResult result;
-    result.row_losses.resize(static_cast<size_t>(rows_));
+    std::vector<double> losses(static_cast<size_t>(rows_));
     codes_.resize(static_cast<size_t>(rows_ * cols_));
     parallel_for((rows_ + kRows - 1) / kRows, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t tile = begin; tile < end; ++tile) run_tile(tile * kRows, result.row_losses);
+      for (int64_t tile = begin; tile < end; ++tile) run_tile(tile * kRows, losses);
     });
-    result.matrix = with_scales(rows_, cols_, layout_, scales_);
-    result.matrix.codes = std::move(codes_);
+    return {std::move(codes_), std::move(losses)};
+  }
+
+  /// With the scales that were chosen on the way.
+  GptqResult matrix(GroupScales scales) {
+    GptqCodes made = run(std::move(scales));
+    GptqResult result{with_scales(rows_, cols_, layout_, scales_), std::move(made.row_losses)};
+    result.matrix.codes = std::move(made.codes);
     return result;
   }
 
@@ -230,11 +235,17 @@ GptqResult gptq(std::span<const float> w, int64_t rows, const HessianFactor& fac
   } else {
     scales = choose_scales(w, rows, cols, layout, options.scales);
   }
-  return Gptq(w, rows, factor, layout, options).run(std::move(scales));
+  return Gptq(w, rows, factor, layout, options).matrix(std::move(scales));
 }
 
 GptqResult gptq(std::span<const float> w, int64_t rows, const HessianFactor& factor,
                 const QuantLayout& layout, const GroupScales& scales) {
+  GptqOptions options;
+  return Gptq(w, rows, factor, layout, options).matrix(scales);
+}
+
+GptqCodes gptq_codes(std::span<const float> w, int64_t rows, const HessianFactor& factor,
+                     const QuantLayout& layout, const GroupScales& scales) {
   GptqOptions options;
   return Gptq(w, rows, factor, layout, options).run(scales);
 }

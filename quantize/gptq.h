@@ -29,6 +29,15 @@ struct GptqResult {
 GptqResult gptq(std::span<const float> w, int64_t rows, const HessianFactor& factor,
                 const QuantLayout& layout, const GptqOptions& options = {});
 
+struct GptqCodes {
+  std::vector<uint8_t> codes;  // [rows, cols], as stored
+  std::vector<double> row_losses;
+};
+
+/// The codes alone, of `layout`'s bits and groups, on scales and zeros (of any value) that are given.
+GptqCodes gptq_codes(std::span<const float> w, int64_t rows, const HessianFactor& factor,
+                     const QuantLayout& layout, const GroupScales& scales);
+
 /// The same on scales that are given.
 GptqResult gptq(std::span<const float> w, int64_t rows, const HessianFactor& factor,
                 const QuantLayout& layout, const GroupScales& scales);

@@ -59,12 +59,32 @@ std::vector<float> load_floats(const QuantModule& module, const WeightSource& we
 
 struct Outcome {
   QuantizedMatrix matrix;
+  BlockMatrix blocks;  // instead, in a GGUF scheme
   std::string method = "rtn";
   int64_t refined = 0;
+
+  std::vector<float> values() const {
+    return blocks.type != nullptr ? dequantize(blocks) : dequantize(matrix);
+  }
 };
+
+Outcome encode_weights(std::span<const float> target, const QuantModule& module,
+                       const InputPicture* picture, const QuantizeOptions& options) {
+  Outcome outcome;
+  const bool feedback = options.method == "gptq" && picture != nullptr;
+  if (feedback) outcome.method = "gptq";
+  std::span<const float> importance;
+  if (options.scale_search != "minmax" && picture != nullptr)
+    importance = feedback ? picture->importance : picture->diagonal;
+  outcome.blocks =
+      round_to_blocks(target, module.linear.out, module.linear.in, *module.block_type, importance,
+                      feedback ? &picture->factor : nullptr);
+  return outcome;
+}
 
 Outcome quantize_weights(std::span<const float> target, const QuantModule& module,
                          const InputPicture* picture, const QuantizeOptions& options) {
+  if (module.block_type != nullptr) return encode_weights(target, module, picture, options);
   const int64_t rows = module.linear.out, cols = module.linear.in;
   ScaleOptions scales;
   scales.signed_scales = *options.signed_scales;
@@ -88,10 +108,11 @@ Outcome quantize_weights(std::span<const float> target, const QuantModule& modul
 nlohmann::ordered_json row_of(const QuantModule& module, const Outcome& outcome,
                               std::span<const float> w, std::span<const float> target,
                               const InputMoments* moments, const InputPicture* picture) {
-  std::vector<float> error = dequantize(outcome.matrix);
+  std::vector<float> error = outcome.values();
   for (size_t i = 0; i < error.size(); ++i) error[i] = target[i] - error[i];
   nlohmann::ordered_json row = {{"module", module.name},
-                                {"layout", module.layout.name()},
+                                {"layout", module.block_type != nullptr ? std::string(module.block_type->name)
+                                                                 : module.layout.name()},
                                 {"method", outcome.method},
                                 {"relative_weight_error", squares(error) / squares(w)}};
   if (moments == nullptr) return row;
@@ -109,6 +130,18 @@ nlohmann::ordered_json row_of(const QuantModule& module, const Outcome& outcome,
 }
 
 }  // namespace
+
+Weight QuantizedModules::weight_of(const std::string& module) const {
+  const auto found = matrices.find(module);
+  if (found != matrices.end()) return found->second;
+  return dense_of(blocks.at(module));
+}
+
+std::map<std::string, Weight> QuantizedModules::weights() const {
+  std::map<std::string, Weight> result(matrices.begin(), matrices.end());
+  for (const auto& [module, matrix] : blocks) result.emplace(module, dense_of(matrix));
+  return result;
+}
 
 void quantize_modules(const std::vector<const QuantModule*>& modules, const InputMoments* moments,
                       const WeightSource& weights, const QuantizeOptions& options,
@@ -137,7 +170,10 @@ void quantize_modules(const std::vector<const QuantModule*>& modules, const Inpu
     try {
       Outcome outcome = quantize_weights(target, *module, shared, options);
       result.rows.push_back(row_of(*module, outcome, w, target, moments, shared));
-      result.matrices.emplace(module->name, std::move(outcome.matrix));
+      if (outcome.blocks.type != nullptr)
+        result.blocks.emplace(module->name, std::move(outcome.blocks));
+      else
+        result.matrices.emplace(module->name, std::move(outcome.matrix));
     } catch (const Error& error) {
       throw Error(error.code(), error.what(), module->name + ": " + error.where(), error.hint());
     }

@@ -10,7 +10,7 @@
 #include "compress/base/error.h"
 #include "compress/base/nearest.h"
 #include "compress/formats/pattern.h"
-#include "quantize/schemes.h"
+#include "compress/pipeline/gguf/write.h"
 
 namespace attar {
 namespace {
@@ -159,6 +159,10 @@ bool names_module(const std::string& pattern, const std::string& module, const s
          (pattern.find_first_of("*?") != std::string::npos && matches_glob(pattern, module));
 }
 
+double QuantModule::bits() const {
+  return block_type != nullptr ? block_type->bits_per_weight() : bits_per_weight(layout, linear.in);
+}
+
 const QuantModule* QuantPlan::find(const std::string& module) const {
   for (const QuantModule& candidate : modules)
     if (candidate.name == module) return &candidate;
@@ -229,6 +233,23 @@ QuantPlan plan_modules(const ModelSpec& spec, const QuantizeOptions& options, DT
   require_whole_tensors(plan, modules, where);
   note_split_partners(plan, spec, plan.notes);
   note_transposed(plan, spec, plan.notes);
+  return plan;
+}
+
+QuantPlan plan_block_types(const Model& model, const Scheme& scheme) {
+  const auto types = gguf_export::matrix_types(model, *scheme.mixture);
+  const Storage storage(model.spec);
+  QuantPlan plan;
+  for (QuantModule& module : all_linears(model.spec)) {
+    const auto type = types.find(storage.stored_name(module.linear.weight));
+    if (type == types.end()) {
+      plan.fallbacks.push_back({"encoded without calibration", module.name,
+                                "the file has it as floats, or not row by row"});
+      continue;
+    }
+    module.block_type = type->second;
+    plan.modules.push_back(std::move(module));
+  }
   return plan;
 }
 

@@ -5,9 +5,11 @@
 #include <string>
 #include <vector>
 
-#include "compress/architecture/model_spec.h"
+#include "compress/architecture/model.h"
+#include "compress/formats/gguf/tensor_types.h"
 #include "compress/pipeline/stage.h"
 #include "quantize/options.h"
+#include "quantize/schemes.h"
 
 namespace attar {
 
@@ -19,6 +21,9 @@ struct QuantModule {
   LinearSpec linear;
   int64_t block = -1;  // −1: the output head
   QuantLayout layout;
+  const gguf::TensorType* block_type = nullptr;  // of a GGUF scheme, instead of the layout
+
+  double bits() const;  // a weight, scales and zero points counted
 };
 
 struct QuantPlan {
@@ -37,6 +42,10 @@ struct QuantPlan {
 /// as the published model has them. `where` is the stage's place.
 QuantPlan plan_modules(const ModelSpec& spec, const QuantizeOptions& options, DType scale_dtype,
                        const std::string& where);
+
+/// All layers of a model, with the block types that the mixture of a GGUF scheme gives them. A layer
+/// that the file holds otherwise than row by row is a fallback: it is encoded without calibration.
+QuantPlan plan_block_types(const Model& model, const Scheme& scheme);
 
 /// True when `pattern` names the module: its name, its last part, a glob with * and ?, or after
 /// "re:" an expression that matches from the name's beginning.

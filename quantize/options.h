@@ -59,7 +59,7 @@ struct QuantizeOptions {
   std::vector<std::string> targets, ignore;
   std::vector<QuantizeOverride> overrides;
   std::optional<BudgetOptions> budget;
-  std::string lm_head = "keep", dense_dtype = "keep", format = "compressed-tensors";
+  std::string lm_head = "keep", dense_dtype = "keep", format = "auto";
   bool strict = false;
   double max_kl = 2.0, checkpoint_seconds = 20;
 
@@ -132,8 +132,10 @@ struct QuantizeOptions {
       "fail when KL to the input model exceeds this on calibration windows (nats)", above(0));
     v("checkpoint_seconds", checkpoint_seconds,
       "time between saves of the activations; finished blocks are saved always", at_least(0));
-    v("format", format, "layout of the emitted files: that of llm-compressor, GPTQ or AWQ (GEMM)",
-      one_of("compressed-tensors", "gptq", "awq"));
+    v("format", format,
+      "layout of the emitted files: that of llm-compressor, GPTQ or AWQ (GEMM), or a GGUF file. "
+      "auto: gguf for GGUF's schemes (Q4_K_M), else compressed-tensors",
+      one_of("auto", "compressed-tensors", "gptq", "awq", "gguf"));
   }
 };
 

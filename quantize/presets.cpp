@@ -4,6 +4,8 @@
 #include <array>
 #include <cassert>
 
+#include "quantize/schemes.h"
+
 namespace attar {
 
 std::span<const Preset> presets() {
@@ -29,6 +31,14 @@ QuantizeOptions with_preset(QuantizeOptions options) {
       all.begin(), all.end(), [&](const Preset& preset) { return preset.name == options.preset; });
   assert(row != all.end());
   const bool gptq = options.method == "gptq", data = !options.data.empty();
+  const bool gguf = is_gguf_scheme(options.scheme);
+  if (options.format == "auto") options.format = gguf ? "gguf" : "compressed-tensors";
+  if (gguf) {  // the block types' own search; there is nothing else to choose
+    if (options.scale_search == "auto")
+      options.scale_search = data && options.preset != "fast" ? "hessian" : "minmax";
+    if (!options.refine) options.refine = 0;
+    if (!options.signed_scales) options.signed_scales = false;
+  }
   if (options.fold == "auto")
     options.fold =
         options.method == "awq" || options.method == "smoothquant" ? options.method : "none";

@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "compress/pipeline/gguf/mixtures.h"
+
 namespace attar {
 
 struct Scheme {
@@ -15,12 +17,15 @@ struct Scheme {
   bool symmetric = true;
   std::string_view activations = "float";  // how activations enter the product
   int64_t group = 128;                     // default group size
+  const gguf_export::Mixture* mixture = nullptr;  // of a GGUF scheme, whose types say the rest
 };
 
-/// The table.
+/// The table: layouts of codes, then the mixtures of GGUF block types ("Q4_K_M").
 std::span<const Scheme> schemes();
 /// The row of that name, or bad_input listing what is offered; `where` is the key's place.
 const Scheme& find_scheme(std::string_view name, const std::string& where);
 std::vector<std::string> scheme_names();
+/// True for the name of a GGUF scheme.
+bool is_gguf_scheme(std::string_view name);
 
 }  // namespace attar

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "compress/architecture/family.h"
+#include "compress/architecture/storage.h"
 #include "compress/base/error.h"
 #include "compress/base/hash.h"
 #include "compress/base/progress.h"
@@ -15,6 +16,7 @@
 #include "compress/pipeline/float_input.h"
 #include "compress/runtime/hidden_stream.h"
 #include "quantize/emit.h"
+#include "quantize/emit_gguf.h"
 #include "quantize/encoder_probe.h"
 #include "quantize/estimate.h"
 #include "quantize/fold_block.h"
@@ -30,6 +32,27 @@ namespace {
 using Json = nlohmann::ordered_json;
 constexpr int64_t kProbeWindows = 4;
 
+/// A GGUF scheme says the type of every tensor, and its types how codes and scales look.
+void check_gguf(const QuantizeOptions& options, const Node& node, Problems& problems) {
+  const bool gguf = is_gguf_scheme(options.scheme);
+  if (gguf != (options.format == "gguf"))
+    problems.add(fmt::format("format {} cannot hold scheme {}", options.format, options.scheme),
+                 node["format"].where(),
+                 gguf ? "leave format out" : "GGUF schemes: Q4_0, Q4_K_M and others of `attar list schemes`");
+  if (!gguf) return;
+  if (options.method != "gptq" && options.method != "rtn")
+    problems.add(fmt::format("method {} is not for GGUF schemes", options.method),
+                 node["method"].where(), "gptq, or rtn with data for a weighted search");
+  if (options.scale_search != "minmax" && options.scale_search != "hessian")
+    problems.add(fmt::format("scale_search {} is not for GGUF schemes", options.scale_search),
+                 node["scale_search"].where(), "minmax (the types' own) or hessian");
+  for (const char* key : {"group_size", "overrides", "budget", "targets", "ignore", "fold",
+                          "signed_scales", "refine", "lm_head", "scale_dtype", "dense_dtype"})
+    if (node[key].defined())
+      problems.add(fmt::format("the scheme {} leaves no choice of {}", options.scheme, key),
+                   node[key].where(), "leave it out, or choose a scheme like W4A16");
+}
+
 /// What the visitor cannot say: options that only make sense together.
 nlohmann::ordered_json resolve(const Node& node, Problems& problems) {
   const auto given = parse_options<QuantizeOptions>(node, problems, kStageKeys);
@@ -39,6 +62,7 @@ nlohmann::ordered_json resolve(const Node& node, Problems& problems) {
   } catch (const Error& error) {
     problems.add(error.what(), error.where(), error.hint());
   }
+  check_gguf(options, node, problems);
   if (calibrates(options) && options.data.empty())
     problems.add(options.method != "rtn"
                      ? fmt::format("method {} needs calibration data", options.method)
@@ -69,26 +93,48 @@ class QuantizeRun {
         options_(with_preset(context.options<QuantizeOptions>())),
         model_(open_float_input(context, "quantize")),
         spec_(model_.spec),
-        format_(find_quant_format(options_.format, context.spec.where + ".format")) {
-    plan_ = plan_modules(spec_, options_, scale_dtype(), context.spec.where);
-    if (options_.budget) check_budget(spec_, plan_, options_, context.spec.where);
-    check_format();
+        scheme_(find_scheme(options_.scheme, context.spec.where + ".scheme")),
+        format_(gguf() ? quant_formats().front()
+                       : find_quant_format(options_.format, context.spec.where + ".format")) {
+    if (gguf()) {
+      plan_ = plan_block_types(model_, scheme_);
+    } else {
+      plan_ = plan_modules(spec_, options_, scale_dtype(), context.spec.where);
+      if (options_.budget) check_budget(spec_, plan_, options_, context.spec.where);
+      check_format();
+    }
     if (!options_.data.empty()) windows_ = calibration_windows(context, options_.data, spec_);
   }
 
   void run() {
     const QuantizeCheckpoint checkpoint = quantize_all();
+    const fs::path directory = context_.output / "model";
+    fs::create_directories(directory);
+    report(checkpoint);
+    if (gguf())
+      emit_gguf(model_, *scheme_.mixture, head_importance_, plan_.modules, checkpoint,
+                directory / "model.gguf", context_.report);
+    else
+      emit(checkpoint, directory);
+    probe(directory);
+  }
+
+ private:
+  bool gguf() const { return scheme_.mixture != nullptr; }
+
+  void emit(const QuantizeCheckpoint& checkpoint, const fs::path& directory) const {
     const std::optional<DType> dense =
         options_.dense_dtype == "keep" ? std::nullopt : dtype_from_torch_name(options_.dense_dtype);
     const auto tensors = plan_tensors(spec_, plan_, dense, [&](const std::string& name) {
       return std::get<DenseTensor>(model_.weights->load(name)).dtype;
     });
-    const fs::path directory = context_.output / "model";
-    fs::create_directories(directory);
     write_quantized(model_, tensors, plan_.modules, checkpoint, format_, directory);
-    report(checkpoint);
+    context_.report.checks.push_back(
+        check_emitted(model_, tensors, plan_.modules, checkpoint, directory));
+  }
+
+  void probe(const fs::path& directory) const {
     auto& checks = context_.report.checks;
-    checks.push_back(check_emitted(model_, tensors, plan_.modules, checkpoint, directory));
     if (windows_.window == 0) return;
     if (spec_.task != Task::causal_lm)
       return checks.push_back(probe_encoder(model_, directory, windows_, options_.max_kl));
@@ -99,7 +145,6 @@ class QuantizeRun {
                       windows_.window, options_.max_kl));
   }
 
- private:
   DType own_dtype() const {
     return std::get<DenseTensor>(
                model_.weights->load(spec_.blocks.front().outputs().front()->weight))
@@ -177,6 +222,14 @@ class QuantizeRun {
     progress.update(blocks);
     if (checkpoint.finished() == blocks && options_.lm_head == "quantize")
       quantize_head(checkpoint);
+    if (gguf() && calibrates(options_) && spec_.task == Task::causal_lm) {
+      const InputMoments moments = head_moments();
+      std::vector<float>& importance = head_importance_[Storage(spec_).stored_name(spec_.head.weight)];
+      for (int64_t j = 0; j < moments.size; ++j)
+        importance.push_back(
+            static_cast<float>(moments.gram[static_cast<size_t>(j * (moments.size + 1))] /
+                               static_cast<double>(moments.tokens)));
+    }
     return checkpoint;
   }
 
@@ -216,13 +269,10 @@ class QuantizeRun {
     return starts;
   }
 
-  static std::map<std::string, Weight> as_weights(const QuantizedModules& part) {
-    return {part.matrices.begin(), part.matrices.end()};
-  }
-
   /// True when what comes after the block matters to nobody.
   bool is_last(int64_t block) const {
-    return block + 1 == static_cast<int64_t>(spec_.blocks.size()) && options_.lm_head == "keep";
+    return block + 1 == static_cast<int64_t>(spec_.blocks.size()) && options_.lm_head == "keep" &&
+           !gguf();
   }
 
   /// Quantizes a block's layers on the way of the windows through it.
@@ -241,7 +291,7 @@ class QuantizeRun {
       CalibrationWalk::Replaced replaced;
       if (options_.propagate_error)
         for (const QuantModule* module : modules)
-          replaced.emplace(module->name, part.matrices.at(module->name));
+          replaced.emplace(module->name, part.weight_of(module->name));
       return replaced;
     };
     if (options_.true_sequential)
@@ -257,7 +307,7 @@ class QuantizeRun {
     if (options_.propagate_error)
       for (const auto& [name, tensor] : part.dense) weights.put(name, tensor);
     walk_->pass(block, weights, *model_.weights,
-                options_.propagate_error ? as_weights(part) : CalibrationWalk::Replaced{});
+                options_.propagate_error ? part.weights() : CalibrationWalk::Replaced{});
   }
 
   /// Rescales a block's channels in `weights`.
@@ -268,16 +318,21 @@ class QuantizeRun {
     choose_foldings(spec_, block, plan, plan_, options_, *walk_, weights, part);
   }
 
+  /// Of what the output head reads.
+  InputMoments head_moments() const {
+    InputMoments moments;
+    const OutputHead head(spec_, *model_.weights);
+    moments.size = spec_.hidden;
+    const HiddenStream& stream = walk_->stream();
+    for (int64_t w = 0; w < stream.windows(); ++w)
+      moments.add(head.normalized(stream.window(w), windows_.window).data(), windows_.window);
+    return moments;
+  }
+
   void quantize_head(QuantizeCheckpoint& checkpoint) const {
     QuantizedModules part;
     InputMoments moments;
-    if (calibrates(options_)) {
-      const OutputHead head(spec_, *model_.weights);
-      moments.size = spec_.hidden;
-      const HiddenStream& stream = walk_->stream();
-      for (int64_t w = 0; w < stream.windows(); ++w)
-        moments.add(head.normalized(stream.window(w), windows_.window).data(), windows_.window);
-    }
+    if (calibrates(options_)) moments = head_moments();
     for (const auto& modules : by_input(-1))
       quantize_modules(modules, calibrates(options_) ? &moments : nullptr, *model_.weights,
                        options_, part);
@@ -298,12 +353,13 @@ class QuantizeRun {
     double bits = 0, weights = 0;
     for (const QuantModule& module : plan_.modules) {
       const auto count = static_cast<double>(module.linear.out * module.linear.in);
-      bits += bits_per_weight(module.layout, module.linear.in) * count;
+      bits += module.bits() * count;
       weights += count;
     }
     report.facts["scheme"] = options_.scheme;
     report.facts["layers"] = plan_.modules.size();
-    report.facts["scale_dtype"] = torch_dtype_name(plan_.modules.front().layout.scale_dtype);
+    if (!gguf())
+      report.facts["scale_dtype"] = torch_dtype_name(plan_.modules.front().layout.scale_dtype);
     report.facts["bits_per_quantized_weight"] = bits / weights;
     if (!plan_.notes.empty()) report.facts["notes"] = plan_.notes;
     if (windows_.window == 0) {
@@ -317,8 +373,10 @@ class QuantizeRun {
   QuantizeOptions options_;
   const Model model_;
   const ModelSpec& spec_;
-  const QuantFormat& format_;
+  const Scheme& scheme_;
+  const QuantFormat& format_;  // of other than GGUF's schemes
   QuantPlan plan_;
+  gguf_export::Importance head_importance_;
   TokenWindows windows_;
   std::unique_ptr<CalibrationWalk> walk_;
 };

@@ -6,7 +6,7 @@
 #include "compress/runtime/encoder.h"
 #include "compress/runtime/model.h"
 #include "export/export.h"
-#include "export/gguf_metadata.h"
+#include "compress/pipeline/gguf/metadata.h"
 
 namespace attar::cli {
 namespace {

@@ -23,17 +23,20 @@ void decode_block(const std::byte* from, float* to) {
   decode(block, kFormat, to);
 }
 
+void put_codes(const uint8_t* codes, std::byte* block) {
+  for (int64_t j = 0; j < 64; ++j) {
+    int packed = 0;
+    for (int64_t k = 0; k < 4; ++k) packed |= codes[j / 32 * 128 + k * 32 + j % 32] << (2 * k);
+    put_byte(block, kCodes + j, packed);
+  }
+}
+
 void encode_row(const float* x, int64_t cols, const float* importance, std::byte* to) {
   for (int64_t i = 0; i < cols; i += kSuperBlock, to += kBytes) {
     const AffineBlock block = encode(x + i, importance ? importance + i : nullptr, kFormat);
     for (size_t g = 0; g < 16; ++g)
       put_byte(to, static_cast<int64_t>(g), block.scales[g] | block.offsets[g] << 4);
-    for (int64_t j = 0; j < 64; ++j) {
-      int packed = 0;
-      for (int64_t k = 0; k < 4; ++k)
-        packed |= block.codes[static_cast<size_t>(j / 32 * 128 + k * 32 + j % 32)] << (2 * k);
-      put_byte(to, kCodes + j, packed);
-    }
+    put_codes(block.codes.data(), to);
     store_half(block.d, to + kD);
     store_half(block.dmin, to + kDmin);
   }
@@ -42,7 +45,7 @@ void encode_row(const float* x, int64_t cols, const float* importance, std::byte
 }  // namespace
 
 TensorType q2_k_type() {
-  return {10, "Q2_K", kSuperBlock, kBytes, decode_block, encode_row};
+  return {10, "Q2_K", kSuperBlock, kBytes, decode_block, encode_row, 2, kFormat.group, put_codes};
 }
 
 }  // namespace attar::gguf

@@ -25,22 +25,24 @@ void decode_block(const std::byte* from, float* to) {
   decode(block, kFormat, to);
 }
 
+void put_codes(const uint8_t* codes, std::byte* block) {
+  for (int64_t j = 0; j < 32; ++j) {
+    int third = 0;
+    for (int64_t b = 0; b < 8; ++b) third |= codes[b * 32 + j] >> 2 << b;
+    put_byte(block, j, third);
+  }
+  for (int64_t j = 0; j < 64; ++j) {
+    int packed = 0;
+    for (int64_t k = 0; k < 4; ++k) packed |= (codes[j / 32 * 128 + k * 32 + j % 32] & 3) << (2 * k);
+    put_byte(block, kLow + j, packed);
+  }
+}
+
 void encode_row(const float* x, int64_t cols, const float* importance, std::byte* to) {
   for (int64_t i = 0; i < cols; i += kSuperBlock, to += kBytes) {
     const SymmetricBlock block = encode(x + i, importance ? importance + i : nullptr, kFormat);
-    const auto code = [&](int64_t j) { return block.codes[static_cast<size_t>(j)] + 4; };
     const auto scale = [&](int64_t g) { return block.scales[static_cast<size_t>(g)] + 32; };
-    for (int64_t j = 0; j < 32; ++j) {
-      int third = 0;
-      for (int64_t b = 0; b < 8; ++b) third |= code(b * 32 + j) >> 2 << b;
-      put_byte(to, j, third);
-    }
-    for (int64_t j = 0; j < 64; ++j) {
-      int packed = 0;
-      for (int64_t k = 0; k < 4; ++k)
-        packed |= (code(j / 32 * 128 + k * 32 + j % 32) & 3) << (2 * k);
-      put_byte(to, kLow + j, packed);
-    }
+    put_codes(stored_codes(block, kFormat).data(), to);
     for (int64_t g = 0; g < 8; ++g)
       put_byte(to, kScales + g, (scale(g) & 15) | (scale(g + 8) & 15) << 4);
     for (int64_t g = 0; g < 4; ++g) {
@@ -55,7 +57,7 @@ void encode_row(const float* x, int64_t cols, const float* importance, std::byte
 }  // namespace
 
 TensorType q3_k_type() {
-  return {11, "Q3_K", kSuperBlock, kBytes, decode_block, encode_row};
+  return {11, "Q3_K", kSuperBlock, kBytes, decode_block, encode_row, 3, kFormat.group, put_codes};
 }
 
 }  // namespace attar::gguf

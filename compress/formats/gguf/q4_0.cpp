@@ -1,4 +1,6 @@
 // Q4_0: float16 d; 16 bytes of low nibbles. w = (code − 8) · d.
+#include <algorithm>
+
 #include "compress/formats/gguf/simple_blocks.h"
 
 namespace attar::gguf {
@@ -21,10 +23,16 @@ void encode_row(const float* x, int64_t cols, const float* importance, std::byte
   }
 }
 
+void put_codes(const uint8_t* codes, std::byte* block) {
+  SimpleCodes all;
+  std::copy_n(codes, kBlock, all.begin());
+  store_nibbles(all, block + kNibbles);
+}
+
 }  // namespace
 
 TensorType q4_0_type() {
-  return {2, "Q4_0", kBlock, kBytes, decode_block, encode_row};
+  return {2, "Q4_0", kBlock, kBytes, decode_block, encode_row, 4, kBlock, put_codes};
 }
 
 }  // namespace attar::gguf

@@ -21,23 +21,27 @@ void decode_block(const std::byte* from, float* to) {
   decode(block, kFormat, to);
 }
 
+void put_codes(const uint8_t* codes, std::byte* block) {
+  for (int64_t j = 0; j < kSuperBlock / 2; ++j) {
+    const int64_t low = j / 32 * 64 + j % 32;
+    put_byte(block, kCodes + j, codes[low] | codes[low + 32] << 4);
+  }
+}
+
 void encode_row(const float* x, int64_t cols, const float* importance, std::byte* to) {
   for (int64_t i = 0; i < cols; i += kSuperBlock, to += kBytes) {
     const AffineBlock block = encode(x + i, importance ? importance + i : nullptr, kFormat);
     store_half(block.d, to);
     store_half(block.dmin, to + 2);
     store_scales(block, to + kScales);
-    for (int64_t j = 0; j < kSuperBlock / 2; ++j) {
-      const auto low = static_cast<size_t>(j / 32 * 64 + j % 32);
-      put_byte(to, kCodes + j, block.codes[low] | block.codes[low + 32] << 4);
-    }
+    put_codes(block.codes.data(), to);
   }
 }
 
 }  // namespace
 
 TensorType q4_k_type() {
-  return {12, "Q4_K", kSuperBlock, kBytes, decode_block, encode_row};
+  return {12, "Q4_K", kSuperBlock, kBytes, decode_block, encode_row, 4, kFormat.group, put_codes};
 }
 
 }  // namespace attar::gguf

@@ -1,4 +1,6 @@
 // Q5_0: float16 d; 32 fifth bits; 16 bytes of low nibbles. w = (code − 16) · d.
+#include <algorithm>
+
 #include "compress/formats/gguf/simple_blocks.h"
 
 namespace attar::gguf {
@@ -23,10 +25,17 @@ void encode_row(const float* x, int64_t cols, const float* importance, std::byte
   }
 }
 
+void put_codes(const uint8_t* codes, std::byte* block) {
+  SimpleCodes all;
+  std::copy_n(codes, kBlock, all.begin());
+  store_fifth_bits(all, block + kFifth);
+  store_nibbles(all, block + kNibbles);
+}
+
 }  // namespace
 
 TensorType q5_0_type() {
-  return {6, "Q5_0", kBlock, kBytes, decode_block, encode_row};
+  return {6, "Q5_0", kBlock, kBytes, decode_block, encode_row, 5, kBlock, put_codes};
 }
 
 }  // namespace attar::gguf

@@ -23,28 +23,32 @@ void decode_block(const std::byte* from, float* to) {
   decode(block, kFormat, to);
 }
 
+void put_codes(const uint8_t* codes, std::byte* block) {
+  for (int64_t j = 0; j < 32; ++j) {
+    int fifth = 0;
+    for (int64_t g = 0; g < 8; ++g) fifth |= codes[g * 32 + j] >> 4 << g;
+    put_byte(block, kFifth + j, fifth);
+  }
+  for (int64_t j = 0; j < kSuperBlock / 2; ++j) {
+    const int64_t low = j / 32 * 64 + j % 32;
+    put_byte(block, kCodes + j, (codes[low] & 15) | (codes[low + 32] & 15) << 4);
+  }
+}
+
 void encode_row(const float* x, int64_t cols, const float* importance, std::byte* to) {
   for (int64_t i = 0; i < cols; i += kSuperBlock, to += kBytes) {
     const AffineBlock block = encode(x + i, importance ? importance + i : nullptr, kFormat);
     store_half(block.d, to);
     store_half(block.dmin, to + 2);
     store_scales(block, to + kScales);
-    for (size_t j = 0; j < 32; ++j) {
-      int fifth = 0;
-      for (size_t g = 0; g < 8; ++g) fifth |= block.codes[g * 32 + j] >> 4 << g;
-      put_byte(to, kFifth + static_cast<int64_t>(j), fifth);
-    }
-    for (int64_t j = 0; j < kSuperBlock / 2; ++j) {
-      const auto low = static_cast<size_t>(j / 32 * 64 + j % 32);
-      put_byte(to, kCodes + j, (block.codes[low] & 15) | (block.codes[low + 32] & 15) << 4);
-    }
+    put_codes(block.codes.data(), to);
   }
 }
 
 }  // namespace
 
 TensorType q5_k_type() {
-  return {13, "Q5_K", kSuperBlock, kBytes, decode_block, encode_row};
+  return {13, "Q5_K", kSuperBlock, kBytes, decode_block, encode_row, 5, kFormat.group, put_codes};
 }
 
 }  // namespace attar::gguf

@@ -34,16 +34,19 @@ void decode_block(const std::byte* from, float* to) {
   decode(block, kFormat, to);
 }
 
+void put_codes(const uint8_t* codes, std::byte* block) {
+  std::memset(block, 0, kScales);
+  for (int64_t j = 0; j < kSuperBlock; ++j) {
+    const Place place = place_of(j);
+    block[place.low] |= static_cast<std::byte>((codes[j] & 15) << place.low_shift);
+    block[place.high] |= static_cast<std::byte>(codes[j] >> 4 << place.high_shift);
+  }
+}
+
 void encode_row(const float* x, int64_t cols, const float* importance, std::byte* to) {
   for (int64_t i = 0; i < cols; i += kSuperBlock, to += kBytes) {
     const SymmetricBlock block = encode(x + i, importance ? importance + i : nullptr, kFormat);
-    std::memset(to, 0, kScales);
-    for (int64_t j = 0; j < kSuperBlock; ++j) {
-      const Place place = place_of(j);
-      const int code = block.codes[static_cast<size_t>(j)] + 32;
-      to[place.low] |= static_cast<std::byte>((code & 15) << place.low_shift);
-      to[place.high] |= static_cast<std::byte>(code >> 4 << place.high_shift);
-    }
+    put_codes(stored_codes(block, kFormat).data(), to);
     for (size_t g = 0; g < 16; ++g)
       put_byte(to, kScales + static_cast<int64_t>(g), block.scales[g]);
     store_half(block.d, to + kD);
@@ -53,7 +56,7 @@ void encode_row(const float* x, int64_t cols, const float* importance, std::byte
 }  // namespace
 
 TensorType q6_k_type() {
-  return {14, "Q6_K", kSuperBlock, kBytes, decode_block, encode_row};
+  return {14, "Q6_K", kSuperBlock, kBytes, decode_block, encode_row, 6, kFormat.group, put_codes};
 }
 
 }  // namespace attar::gguf

@@ -27,10 +27,14 @@ void encode_row(const float* x, int64_t cols, const float*, std::byte* to) {
   }
 }
 
+void put_codes(const uint8_t* codes, std::byte* block) {
+  for (int64_t i = 0; i < kBlock; ++i) put_byte(block, 2 + i, codes[i] - 128);
+}
+
 }  // namespace
 
 TensorType q8_0_type() {
-  return {8, "Q8_0", kBlock, kBytes, decode_block, encode_row};
+  return {8, "Q8_0", kBlock, kBytes, decode_block, encode_row, 8, kBlock, put_codes};
 }
 
 }  // namespace attar::gguf

@@ -193,6 +193,14 @@ AffineBlock encode(const float* x, const float* importance, const AffineFormat& 
   return refined(x, weights, format, first_fit(x, weights, format, kSweep));
 }
 
+std::array<uint8_t, kSuperBlock> stored_codes(const SymmetricBlock& block,
+                                              const SymmetricFormat& format) {
+  std::array<uint8_t, kSuperBlock> codes;
+  for (size_t i = 0; i < codes.size(); ++i)
+    codes[i] = static_cast<uint8_t>(block.codes[i] - format.low);
+  return codes;
+}
+
 void decode(const SymmetricBlock& block, const SymmetricFormat& format, float* to) {
   for (int64_t i = 0; i < kSuperBlock; ++i) {
     const float scale =

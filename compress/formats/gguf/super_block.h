@@ -44,6 +44,10 @@ struct SymmetricFormat {
   int scale_low, scale_high;  // of scales
 };
 
+/// Codes as they are stored, from 0 on.
+std::array<uint8_t, kSuperBlock> stored_codes(const SymmetricBlock& block,
+                                              const SymmetricFormat& format);
+
 void decode(const SymmetricBlock& block, const SymmetricFormat& format, float* to);
 SymmetricBlock encode(const float* x, const float* importance, const SymmetricFormat& format);
 

@@ -86,4 +86,43 @@ std::vector<std::byte> encode(const TensorType& type, std::span<const float> val
   return bytes;
 }
 
+CodeGrid grid_of(const TensorType& type, std::span<const std::byte> bytes, int64_t rows,
+                 int64_t cols) {
+  assert(type.put_codes != nullptr);
+  const int64_t blocks = rows * cols / type.block, groups = type.block / type.group;
+  const int highest = (1 << type.bits) - 1;
+  CodeGrid grid;
+  grid.steps.resize(static_cast<size_t>(blocks * groups));
+  grid.bases.resize(grid.steps.size());
+  parallel_for(blocks, 64, [&](int64_t first, int64_t last) {
+    std::vector<std::byte> copy(static_cast<size_t>(type.bytes));
+    std::vector<uint8_t> codes(static_cast<size_t>(type.block));
+    std::vector<float> low(codes.size()), high(codes.size());
+    for (int64_t block = first; block < last; ++block) {
+      std::copy_n(bytes.begin() + block * type.bytes, type.bytes, copy.begin());
+      for (const auto& [code, values] : {std::pair{0, &low}, {highest, &high}}) {
+        std::fill(codes.begin(), codes.end(), static_cast<uint8_t>(code));
+        type.put_codes(codes.data(), copy.data());
+        type.decode(copy.data(), values->data());
+      }
+      for (int64_t g = 0; g < groups; ++g) {
+        const auto at = static_cast<size_t>(block * groups + g);
+        const auto from = static_cast<size_t>(g * type.group);
+        grid.bases[at] = low[from];
+        grid.steps[at] = (high[from] - low[from]) / static_cast<float>(highest);
+      }
+    }
+  });
+  return grid;
+}
+
+void put_codes(const TensorType& type, std::span<const uint8_t> codes, int64_t rows, int64_t cols,
+               std::span<std::byte> bytes) {
+  assert(static_cast<int64_t>(codes.size()) == rows * cols);
+  parallel_for(rows * cols / type.block, 64, [&](int64_t first, int64_t last) {
+    for (int64_t block = first; block < last; ++block)
+      type.put_codes(codes.data() + block * type.block, bytes.data() + block * type.bytes);
+  });
+}
+
 }  // namespace attar::gguf

@@ -21,6 +21,11 @@ struct TensorType {
   /// A row of `cols` floats -> its blocks. `importance` [cols] says how much the square of each
   /// column's error counts, or is null. cols is a multiple of `block`.
   void (*encode)(const float* from, int64_t cols, const float* importance, std::byte* to) = nullptr;
+  /// Of integer types: bits of a code, weights that share a scale, and what puts other codes [block]
+  /// (0 … 2^bits − 1) into an encoded block, whose scales stay.
+  int bits = 0;
+  int64_t group = 0;
+  void (*put_codes)(const uint8_t* codes, std::byte* block) = nullptr;
 
   double bits_per_weight() const {
     return 8.0 * static_cast<double>(bytes) / static_cast<double>(block);
@@ -40,5 +45,16 @@ std::vector<float> decode(const TensorType& type, std::span<const std::byte> byt
 /// The blocks of all rows; the same bytes for any number of threads.
 std::vector<std::byte> encode(const TensorType& type, std::span<const float> values, int64_t rows,
                               int64_t cols, std::span<const float> importance = {});
+
+/// What the codes of encoded rows stand for: value = base + code · step, a pair for each group.
+struct CodeGrid {
+  std::vector<float> steps, bases;  // [rows, cols / type.group]
+};
+/// `type` has put_codes.
+CodeGrid grid_of(const TensorType& type, std::span<const std::byte> bytes, int64_t rows,
+                 int64_t cols);
+/// Puts codes [rows, cols] into encoded rows; scales stay.
+void put_codes(const TensorType& type, std::span<const uint8_t> codes, int64_t rows, int64_t cols,
+               std::span<std::byte> bytes);
 
 }  // namespace attar::gguf

@@ -1,4 +1,4 @@
-#include "export/gguf_types.h"
+#include "compress/pipeline/gguf/mixtures.h"
 
 #include <fmt/format.h>
 

@@ -14,7 +14,7 @@
 #include "compress/tokenizer/chat_template.h"
 #include "compress/tokenizer/published_patterns.h"
 #include "compress/tokenizer/tokenizer.h"
-#include "export/gguf_metadata.h"
+#include "compress/pipeline/gguf/metadata.h"
 
 namespace attar::gguf_export {
 namespace {

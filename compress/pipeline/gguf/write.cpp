@@ -1,4 +1,4 @@
-#include "export/gguf_file.h"
+#include "compress/pipeline/gguf/write.h"
 
 #include <fmt/format.h>
 
@@ -15,7 +15,7 @@
 #include "compress/formats/gguf/architectures.h"
 #include "compress/formats/gguf/model_file.h"
 #include "compress/formats/gguf/writer.h"
-#include "export/gguf_metadata.h"
+#include "compress/pipeline/gguf/metadata.h"
 
 namespace attar::gguf_export {
 namespace {
@@ -62,13 +62,30 @@ void put_codes(const QuantizedMatrix& q, int64_t row, const gguf::TensorType& ty
 class FileWriter {
  public:
   FileWriter(const Model& model, const Mixture& mixture, const Importance& importance,
-             StageReport& report)
+             StageReport& report, const ReadyRows& ready)
       : model_(model),
         mixture_(mixture),
         importance_(importance),
         report_(report),
+        ready_(ready),
         architecture_(architecture_of(model)),
         parameters_(model.spec.parameters()) {}
+
+  std::map<std::string, const gguf::TensorType*> matrix_types() {
+    describe_model(model_, architecture_, foldings_, report_.fallbacks);
+    plan();
+    std::map<std::string, const gguf::TensorType*> types;
+    for (const Entry& entry : entries_)
+      for (const gguf::Link& link : entry.links) {
+        const bool as_it_is = entry.type->put_codes != nullptr && link.columns.empty() &&
+                              !link.minus_exp && factor_of(entry) == 1;
+        const auto [found, added] =
+            types.emplace(link.published, as_it_is ? entry.type : nullptr);
+        if (!added && found->second != entry.type) found->second = nullptr;
+      }
+    std::erase_if(types, [](const auto& row) { return row.second == nullptr; });
+    return types;
+  }
 
   void run(const fs::path& path) {
     gguf::Metadata metadata = describe_model(model_, architecture_, foldings_, report_.fallbacks);
@@ -236,6 +253,16 @@ class FileWriter {
   }
 
   std::vector<std::byte> encoded(const Entry& entry, const gguf::Link& link) {
+    if (ready_)
+      if (const auto ready = ready_(link.published); !ready.empty()) {
+        const auto row_bytes = static_cast<size_t>(entry.type->row_bytes(link.cols));
+        std::vector<std::byte> bytes(static_cast<size_t>(link.rows()) * row_bytes);
+        for (int64_t row = 0; row < link.rows(); ++row)
+          std::memcpy(bytes.data() + static_cast<size_t>(row) * row_bytes,
+                      ready.data() + static_cast<size_t>(link.published_row(row)) * row_bytes,
+                      row_bytes);
+        return bytes;
+      }
     const Weight weight = model_.stored->load(link.published);
     const int64_t rows = link.rows(), cols = link.cols;
     const auto* q = std::get_if<QuantizedMatrix>(&weight);
@@ -294,6 +321,7 @@ class FileWriter {
   const Mixture& mixture_;
   const Importance& importance_;
   StageReport& report_;
+  const ReadyRows& ready_;
   const gguf::Architecture& architecture_;
   int64_t parameters_;  // of what the file holds
   Foldings foldings_;
@@ -308,8 +336,16 @@ class FileWriter {
 }  // namespace
 
 void write(const Model& model, const Mixture& mixture, const Importance& importance,
-           const fs::path& path, StageReport& report) {
-  FileWriter(model, mixture, importance, report).run(path);
+           const fs::path& path, StageReport& report, const ReadyRows& ready) {
+  FileWriter(model, mixture, importance, report, ready).run(path);
+}
+
+std::map<std::string, const gguf::TensorType*> matrix_types(const Model& model,
+                                                            const Mixture& mixture) {
+  StageReport unheard;  // write() says it all again
+  const Importance none;
+  const ReadyRows nothing;
+  return FileWriter(model, mixture, none, unheard, nothing).matrix_types();
 }
 
 }  // namespace attar::gguf_export

@@ -1,4 +1,4 @@
-#include "export/gguf_metadata.h"
+#include "compress/pipeline/gguf/metadata.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
