@@ -40,7 +40,7 @@ void run(StageContext& context) {
   gguf_export::Importance importance;
   if (!options.data.empty()) {
     const TokenWindows windows = calibration_windows(context, options.data, model.spec);
-    context.report.facts["calibration"] = calibration_facts(windows);
+    context.report.facts["calibration"] = audited_facts(context, windows, model.spec);
     importance = gguf_export::measure_importance(model, windows);
   }
   const std::filesystem::path directory = context.output / "model";

@@ -331,7 +331,7 @@ class PruneRun {
     if (widths.size() == 1) facts["ffn"] = widths.front();
     if (widths.size() > 1) facts["ffn"] = widths;  // dense, experts, shared expert
     if (pruned.parameters() == spec_.parameters()) facts["note"] = "nothing was removed";
-    if (windows_.window > 0) facts["calibration"] = calibration_facts(windows_);
+    if (windows_.window > 0) facts["calibration"] = audited_facts(context_, windows_, spec_);
   }
 
   void check(const std::vector<TensorSource>& sources, const fs::path& directory) {

@@ -147,11 +147,15 @@ void quantize_modules(const std::vector<const QuantModule*>& modules, const Inpu
                       const WeightSource& weights, const QuantizeOptions& options,
                       QuantizedModules& result) {
   std::optional<InputPicture> picture;
-  if (moments != nullptr) picture = picture_of(*moments, options);
+  const bool enough = moments != nullptr && moments->tokens >= options.min_tokens;
+  if (enough) picture = picture_of(*moments, options);
   const bool usable = picture && picture->factor.ok;
   for (const QuantModule* module : modules) {
-    if (picture && !usable) {
-      const std::string why = "its inputs' second moments are all zero, or singular at any damping";
+    if (moments != nullptr && !usable) {
+      const std::string why =
+          enough ? "its inputs' second moments are all zero, or singular at any damping"
+                 : fmt::format("{} calibration tokens reached it, min_tokens is {}",
+                               moments->tokens, options.min_tokens);
       if (options.strict)
         throw failure(
             fmt::format("{} cannot be calibrated: {}", module->name, why), module->name,

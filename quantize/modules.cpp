@@ -125,6 +125,33 @@ void note_transposed(const QuantPlan& plan, const ModelSpec& spec,
   }
 }
 
+/// The embedding table as if it were a layer: a row for every id.
+QuantModule embedding_module(const ModelSpec& spec) {
+  const LinearSpec table{spec.embedding, {}, spec.vocab, spec.hidden};
+  const std::string name = table.module();
+  return {name, last_part(name), name, table, -1, {}};
+}
+
+/// The head and the embedding, where they are to be quantized.
+void check_ends(const ModelSpec& spec, const QuantizeOptions& options, const std::string& where) {
+  const bool encoder = spec.task != Task::causal_lm;
+  if (options.lm_head == "quantize" && encoder)
+    throw bad_input(spec.architecture + " has no output head over a vocabulary", where,
+                    "leave lm_head: keep; a classifier's head is small and stays as it is");
+  if (options.lm_head == "quantize" && spec.tied)
+    throw bad_input("the output head is tied to the embedding and cannot be quantized alone", where,
+                    "embedding: int8 quantizes both");
+  if (options.embedding == "keep") return;
+  if (encoder)
+    throw bad_input("an encoder's embedding is not quantized", where, "leave embedding: keep");
+  if (Storage(spec).find(spec.embedding) != nullptr)
+    throw bad_input("this model's files hold the embedding in another form", where,
+                    "leave embedding: keep");
+  if (options.format != "compressed-tensors")
+    throw bad_input(fmt::format("{} has no word for a quantized embedding", options.format), where,
+                    "format: compressed-tensors, or a GGUF scheme");
+}
+
 void apply(const QuantizeOverride& entry, QuantLayout& layout) {
   if (entry.bits) layout.bits = static_cast<int>(*entry.bits);
   if (layout.bits != 8) layout.int8_inputs = false;
@@ -177,26 +204,21 @@ QuantPlan plan_modules(const ModelSpec& spec, const QuantizeOptions& options, DT
     throw bad_input(fmt::format("{} has one scale a row and one width for all layers", scheme.name),
                     where, "leave out group_size and budget");
   std::vector<QuantModule> modules = all_linears(spec);
-  std::vector<Names> names;
-  for (const QuantModule& module : modules) names.push_back({module.name, module.stored});
   const bool encoder = spec.task != Task::causal_lm;
   const std::string head = spec.tied || encoder ? "lm_head" : spec.head.module();
-  names.push_back(
-      {head, head});  // so that `ignore: [lm_head]` is understood; only `lm_head:` quantizes it
+  const size_t head_at = modules.size(), embedding_at = head_at + 1;
+  modules.push_back({head, last_part(head), head, spec.head, -1, {}});
+  modules.push_back(embedding_module(spec));
+  std::vector<Names> names;
+  for (const QuantModule& module : modules) names.push_back({module.name, module.stored});
 
   std::vector<bool> wanted(names.size(), true);
   if (!options.targets.empty()) wanted = selected(options.targets, names, where);
   const std::vector<bool> ignored = selected(options.ignore, names, where);
-  if (options.lm_head == "quantize") {
-    if (encoder)
-      throw bad_input(spec.architecture + " has no output head over a vocabulary", where,
-                      "leave lm_head: keep; a classifier's head is small and stays as it is");
-    if (spec.tied)
-      throw bad_input("the output head is tied to the embedding and cannot be quantized alone",
-                      where, "leave lm_head: keep");
-    modules.push_back({head, last_part(head), head, spec.head, -1, {}});
-    wanted.back() = true;
-  }
+  // Patterns may name these two, `ignore: [lm_head]`; only their own options quantize them.
+  check_ends(spec, options, where);
+  wanted[head_at] = options.lm_head == "quantize";
+  wanted[embedding_at] = options.embedding != "keep";
 
   std::vector<std::vector<bool>> overridden;
   for (const QuantizeOverride& entry : options.overrides)
@@ -207,6 +229,7 @@ QuantPlan plan_modules(const ModelSpec& spec, const QuantizeOptions& options, DT
     QuantModule module = modules[i];
     module.layout = {scheme.bits, scheme_group, scheme.symmetric, scale_dtype,
                      scheme.activations == "int8"};
+    if (i == embedding_at && options.embedding == "int8") module.layout.bits = 8;
     for (size_t entry = 0; entry < overridden.size(); ++entry)
       if (overridden[entry][i]) {
         apply(options.overrides[entry], module.layout);
@@ -233,6 +256,10 @@ QuantPlan plan_modules(const ModelSpec& spec, const QuantizeOptions& options, DT
   require_whole_tensors(plan, modules, where);
   note_split_partners(plan, spec, plan.notes);
   note_transposed(plan, spec, plan.notes);
+  if (options.embedding != "keep")
+    plan.notes.push_back(
+        "the embedding is quantized: attar reads it, other programs only where they decompress "
+        "embeddings");
   return plan;
 }
 

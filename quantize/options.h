@@ -59,9 +59,10 @@ struct QuantizeOptions {
   std::vector<std::string> targets, ignore;
   std::vector<QuantizeOverride> overrides;
   std::optional<BudgetOptions> budget;
-  std::string lm_head = "keep", dense_dtype = "keep", format = "auto";
+  std::string lm_head = "keep", embedding = "keep", dense_dtype = "keep", format = "auto";
   bool strict = false;
   double max_kl = 2.0, checkpoint_seconds = 20;
+  int64_t min_tokens = 32;
 
   template <class Visitor>
   void fields(Visitor& v) {
@@ -124,10 +125,18 @@ struct QuantizeOptions {
       "a layer holds");
     v("budget", budget,
       "bits for each layer by what its rounding costs, within a size (needs data)");
-    v("lm_head", lm_head, "the output head", one_of("keep", "quantize"));
+    v("lm_head", lm_head, "an output head of its own", one_of("keep", "quantize"));
+    v("embedding", embedding,
+      "the embedding table, and with it a head that is tied to it, rounded to nearest: int8 in the "
+      "scheme's groups, or as the scheme rounds the other layers",
+      one_of("keep", "int8", "scheme"));
     v("dense_dtype", dense_dtype, "float type of what is not quantized",
       one_of("keep", "bfloat16", "float16"));
     v("strict", strict, "a fallback is an error");
+    v("min_tokens", min_tokens,
+      "a layer that fewer calibration tokens reach (an expert) is rounded to nearest, which is a "
+      "fallback",
+      at_least(0));
     v("max_kl", max_kl,
       "fail when KL to the input model exceeds this on calibration windows (nats)", above(0));
     v("checkpoint_seconds", checkpoint_seconds,

@@ -47,7 +47,7 @@ void check_gguf(const QuantizeOptions& options, const Node& node, Problems& prob
     problems.add(fmt::format("scale_search {} is not for GGUF schemes", options.scale_search),
                  node["scale_search"].where(), "minmax (the types' own) or hessian");
   for (const char* key : {"group_size", "overrides", "budget", "targets", "ignore", "fold",
-                          "signed_scales", "refine", "lm_head", "scale_dtype", "dense_dtype"})
+                          "signed_scales", "refine", "lm_head", "embedding", "scale_dtype", "dense_dtype"})
     if (node[key].defined())
       problems.add(fmt::format("the scheme {} leaves no choice of {}", options.scheme, key),
                    node[key].where(), "leave it out, or choose a scheme like W4A16");
@@ -220,8 +220,7 @@ class QuantizeRun {
       saved = now;
     }
     progress.update(blocks);
-    if (checkpoint.finished() == blocks && options_.lm_head == "quantize")
-      quantize_head(checkpoint);
+    if (checkpoint.finished() == blocks && plan_.modules.back().block < 0) quantize_ends(checkpoint);
     if (gguf() && calibrates(options_) && spec_.task == Task::causal_lm) {
       const InputMoments moments = head_moments();
       std::vector<float>& importance = head_importance_[Storage(spec_).stored_name(spec_.head.weight)];
@@ -329,13 +328,16 @@ class QuantizeRun {
     return moments;
   }
 
-  void quantize_head(QuantizeCheckpoint& checkpoint) const {
+  /// The head, with moments of its input, and the embedding, which has none.
+  void quantize_ends(QuantizeCheckpoint& checkpoint) const {
     QuantizedModules part;
-    InputMoments moments;
-    if (calibrates(options_)) moments = head_moments();
-    for (const auto& modules : by_input(-1))
-      quantize_modules(modules, calibrates(options_) ? &moments : nullptr, *model_.weights,
-                       options_, part);
+    for (const auto& modules : by_input(-1)) {
+      const bool calibrated =
+          calibrates(options_) && modules.front()->linear.weight != spec_.embedding;
+      InputMoments moments;
+      if (calibrated) moments = head_moments();
+      quantize_modules(modules, calibrated ? &moments : nullptr, *model_.weights, options_, part);
+    }
     checkpoint.commit(part);
   }
 
@@ -366,7 +368,7 @@ class QuantizeRun {
       report.facts["calibration"] = "none: no data, so no probe either";
       return;
     }
-    report.facts["calibration"] = calibration_facts(windows_);
+    report.facts["calibration"] = audited_facts(context_, windows_, spec_);
   }
 
   StageContext& context_;

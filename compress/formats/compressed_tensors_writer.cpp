@@ -132,7 +132,12 @@ nlohmann::ordered_json config(const std::vector<std::pair<std::string, QuantLayo
   ordered_json config_groups = ordered_json::object();
   for (size_t i = 0; i < groups.size(); ++i) {
     ordered_json group;
-    group["targets"] = groups.size() == 1 ? ordered_json::array({"Linear"}) : groups[i].second;
+    group["targets"] = groups[i].second;
+    if (groups.size() == 1) {  // all layers, and by name what is none
+      auto& targets = group["targets"] = ordered_json::array({"Linear"});
+      for (const auto& [module, layout] : modules)
+        if (is_embedding(module)) targets.push_back(module);
+    }
     group["weights"] = weights_arguments(groups[i].first);
     group["input_activations"] =
         groups[i].first.int8_inputs ? input_arguments() : ordered_json(nullptr);

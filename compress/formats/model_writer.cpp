@@ -19,15 +19,6 @@ std::string module_of(const std::string& name) {
   return name.substr(0, name.size() - kWeight.size());
 }
 
-/// Two-dimensional weights that are tables of vectors, not linear layers.
-bool is_embedding(const std::string& module) {
-  constexpr std::array kTables = {
-      "embed_tokens",         "embed_in", "wte", "wpe", "word_embeddings", "position_embeddings",
-      "token_type_embeddings"};
-  const std::string last = module.substr(module.rfind('.') + 1);  // npos + 1 = 0: the whole name
-  return std::find(kTables.begin(), kTables.end(), last) != kTables.end();
-}
-
 bool flag(const ordered_json& config, const char* key) {
   const auto found = config.find(key);
   return found != config.end() && found->is_boolean() && found->get<bool>();

@@ -1,13 +1,22 @@
 #include "compress/formats/quant_format.h"
 
+#include <algorithm>
+#include <array>
 #include <fmt/core.h>
 #include <fmt/ranges.h>
 
-#include <array>
 
 #include "compress/base/error.h"
 
 namespace attar {
+
+bool is_embedding(const std::string& module) {
+  constexpr std::array kTables = {
+      "embed_tokens",         "embed_in", "wte", "wpe", "word_embeddings", "position_embeddings",
+      "token_type_embeddings"};
+  const std::string last = module.substr(module.rfind('.') + 1);  // npos + 1 = 0: the whole name
+  return std::find(kTables.begin(), kTables.end(), last) != kTables.end();
+}
 
 std::span<const QuantFormat> quant_formats() {
   static const std::array rows = {compressed_tensors_format(), gptq_format(), awq_format()};

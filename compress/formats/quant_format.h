@@ -45,6 +45,10 @@ QuantFormat compressed_tensors_format();
 QuantFormat gptq_format();
 QuantFormat awq_format();
 
+/// True for modules whose two-dimensional weights are tables of vectors, not linear layers
+/// ("model.embed_tokens").
+bool is_embedding(const std::string& module);
+
 /// The table; the first is the usual one.
 std::span<const QuantFormat> quant_formats();
 /// The row of that name, or bad_input listing the known ones.

@@ -1,8 +1,11 @@
 #include "compress/pipeline/calibration.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "compress/architecture/sentence_modules.h"
+#include "compress/data/overlap.h"
 #include "compress/runtime/encoder.h"
 #include "compress/tokenizer/tokenizer.h"
 
@@ -12,19 +15,30 @@ int64_t calibration_window(const DataSpec& data, int64_t max_positions) {
   return data.length.value_or(std::min<int64_t>(512, max_positions));
 }
 
-TokenWindows calibration_windows(const StageContext& context, const std::string& name,
-                                 const ModelSpec& spec) {
-  DataSpec data = *context.recipe.find_data(name);
-  const bool ids =
-      data.format == "ids" || (data.format.empty() && data.path.extension() == ".safetensors");
+namespace {
+
+bool holds_ids(const DataSpec& data) {
+  return data.format == "ids" || (data.format.empty() && data.path.extension() == ".safetensors");
+}
+
+TokenWindows windows_of(const StageContext& context, const DataSpec& data, const ModelSpec& spec) {
+  const bool ids = holds_ids(data);
   const auto tokenizer = ids ? nullptr : Tokenizer::load(context.input);
-  const bool encoder = spec.task != Task::causal_lm;
-  if (!ids && !data.samples) data.samples = encoder ? kCalibrationTexts : kCalibrationWindows;
-  if (!ids && encoder)
+  if (!ids && spec.task != Task::causal_lm)
     return text_windows(data, *tokenizer, longest_text(context.input, spec), spec.vocab,
                         context.seed);
   return evaluation_windows(data, tokenizer.get(), calibration_window(data, spec.max_positions),
                             spec.vocab, context.seed);
+}
+
+}  // namespace
+
+TokenWindows calibration_windows(const StageContext& context, const std::string& name,
+                                 const ModelSpec& spec) {
+  DataSpec data = *context.recipe.find_data(name);
+  if (!holds_ids(data) && !data.samples)
+    data.samples = spec.task != Task::causal_lm ? kCalibrationTexts : kCalibrationWindows;
+  return windows_of(context, data, spec);
 }
 
 HiddenStream calibration_stream(const ModelSpec& spec, const WeightSource& weights,
@@ -68,6 +82,25 @@ nlohmann::ordered_json calibration_facts(const TokenWindows& windows) {
           {"dropped_tokens", windows.facts.dropped_tokens},
           {"bos_added", windows.facts.bos_added},
           {"sha256", windows.facts.sha256}};
+}
+
+nlohmann::ordered_json audited_facts(const StageContext& context, const TokenWindows& windows,
+                                     const ModelSpec& spec) {
+  nlohmann::ordered_json facts = calibration_facts(windows);
+  const auto& evaluate = context.recipe.evaluate;
+  const DataSpec* data = evaluate ? context.recipe.find_data(evaluate->data) : nullptr;
+  if (data == nullptr) return facts;
+  const Overlap overlap = find_overlap(windows, windows_of(context, *data, spec));
+  facts["repeated_windows"] = overlap.repeated;
+  facts["shared_with"] = evaluate->data;
+  facts["shared_tokens"] = overlap.shared;
+  if (overlap.share() >= 0.01)
+    context.report.fallbacks.push_back(
+        {"calibrated on text that is evaluated too", evaluate->data,
+         fmt::format("{:.1f} % of the calibration tokens lie in runs of 32 that it holds; results "
+                     "on it flatter",
+                     100 * overlap.share())});
+  return facts;
 }
 
 DType stored_dtype(const nlohmann::ordered_json& config) {

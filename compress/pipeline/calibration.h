@@ -39,6 +39,11 @@ std::vector<float> streamed_results(const ModelSpec& spec, const WeightSource& w
 /// What a report says about them.
 nlohmann::ordered_json calibration_facts(const TokenWindows& windows);
 
+/// The same, and how much of them the recipe's evaluation data holds too: from 1 % of the tokens on
+/// a fallback, because results then flatter. Windows that repeat are counted.
+nlohmann::ordered_json audited_facts(const StageContext& context, const TokenWindows& windows,
+                                     const ModelSpec& spec);
+
 /// The float type that a config.json says the weights have; float32 when it says nothing.
 DType stored_dtype(const nlohmann::ordered_json& config);
 

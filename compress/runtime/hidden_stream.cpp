@@ -27,9 +27,10 @@ std::vector<float> embed(const ModelSpec& spec, const WeightSource& weights,
   const Weight weight = weights.load(spec.embedding);
   require_matrix(spec.embedding, weight, spec.vocab, spec.hidden);
   const auto* dense = std::get_if<DenseTensor>(&weight);
-  if (dense == nullptr)
-    throw bad_input("the embedding table is quantized", "tensor " + spec.embedding);
-  const size_t row_bytes = static_cast<size_t>(spec.hidden) * dtype_size(dense->dtype);
+  std::optional<PackedMatrix> codes;
+  if (dense == nullptr) codes = PackedMatrix::pack(weight);
+  const size_t row_bytes =
+      dense == nullptr ? 0 : static_cast<size_t>(spec.hidden) * dtype_size(dense->dtype);
   std::vector<float> hidden(ids.size() * static_cast<size_t>(spec.hidden));
   for (size_t i = 0; i < ids.size(); ++i) {
     if (ids[i] < 0 || ids[i] >= spec.vocab)
@@ -38,8 +39,11 @@ std::vector<float> embed(const ModelSpec& spec, const WeightSource& weights,
           "input ids", "was the text tokenized with this model's tokenizer?");
     const std::span<float> row(hidden.data() + i * static_cast<size_t>(spec.hidden),
                                static_cast<size_t>(spec.hidden));
-    to_float32(dense->bytes.subspan(static_cast<size_t>(ids[i]) * row_bytes, row_bytes),
-               dense->dtype, row);
+    if (codes)
+      codes->row(ids[i], row.data());
+    else
+      to_float32(dense->bytes.subspan(static_cast<size_t>(ids[i]) * row_bytes, row_bytes),
+                 dense->dtype, row);
     if (spec.embedding_scale != 1)
       for (float& value : row) value *= spec.embedding_scale;
   }

@@ -16,7 +16,9 @@ struct RuntimeModel::State {
   ModelSpec spec;
   RuntimeOptions options;
   DenseTensor positions;  // learned ones
-  DenseTensor embedding;  // untied: rows are read from the mapped file as they are needed
+  // Untied: rows are read from the mapped file as they are needed, or from packed codes.
+  DenseTensor embedding;
+  std::optional<PackedMatrix> embedding_codes;
   std::vector<std::unique_ptr<RopeTable>> ropes;
   std::vector<Block> blocks;
   Norm final_norm;
@@ -45,11 +47,10 @@ std::shared_ptr<const RuntimeModel> RuntimeModel::load(const Model& opened,
   if (!spec.tied) {
     const Weight embedding = weights.load(spec.embedding);
     require_matrix(spec.embedding, embedding, spec.vocab, spec.hidden);
-    const auto* dense = std::get_if<DenseTensor>(&embedding);
-    if (dense == nullptr)
-      throw bad_input("a quantized embedding table needs a tied output head",
-                      "tensor " + spec.embedding);
-    state->embedding = *dense;
+    if (const auto* dense = std::get_if<DenseTensor>(&embedding))
+      state->embedding = *dense;
+    else
+      state->embedding_codes = PackedMatrix::pack(embedding);
   }
   auto model = std::make_shared<RuntimeModel>();
   model->state_ = std::move(state);
@@ -73,6 +74,7 @@ const RopeTable* RuntimeModel::rope(int64_t block) const {
 uint64_t RuntimeModel::bytes() const {
   uint64_t total = state_->head.bytes() + state_->final_norm.bytes() +
                    state_->embedding.bytes.size() + state_->positions.bytes.size();
+  if (state_->embedding_codes) total += state_->embedding_codes->bytes();
   for (const auto& block : state_->blocks) total += block.bytes();
   return total;
 }
@@ -87,6 +89,8 @@ void RuntimeModel::embed(std::span<const int32_t> ids, float* hidden, int64_t po
     float* out = hidden + static_cast<int64_t>(i) * spec.hidden;
     if (spec.tied) {
       state_->head.weight.row(ids[i], out);
+    } else if (state_->embedding_codes) {
+      state_->embedding_codes->row(ids[i], out);
     } else {
       const DenseTensor& table = state_->embedding;
       const size_t bytes = static_cast<size_t>(spec.hidden) * dtype_size(table.dtype);

@@ -114,6 +114,31 @@ TEST(Blocks, GiveTheSameBytesOnAnyNumberOfThreads) {
   set_thread_count(before);
 }
 
+TEST(Blocks, CodesCanBeReplacedAndStandForTheGrid) {
+  const auto values = random_values(kRows * kCols, 6);
+  Random random(7);
+  int checked = 0;
+  for (const TensorType& type : tensor_types()) {
+    if (type.put_codes == nullptr) continue;
+    ++checked;
+    auto bytes = encode(type, values, kRows, kCols);
+    const CodeGrid grid = grid_of(type, bytes, kRows, kCols);
+    std::vector<uint8_t> codes(values.size());
+    for (uint8_t& code : codes) code = static_cast<uint8_t>(random.next() >> (64 - type.bits));
+    put_codes(type, codes, kRows, kCols, bytes);
+    const auto back = decode(type, bytes, kRows, kCols);
+    for (size_t i = 0; i < codes.size(); ++i) {
+      const size_t pair = i / static_cast<size_t>(type.group);
+      const float expected = grid.bases[pair] + grid.steps[pair] * static_cast<float>(codes[i]);
+      ASSERT_NEAR(back[i], expected, 1e-5f) << type.name << " weight " << i;
+    }
+    const CodeGrid after = grid_of(type, bytes, kRows, kCols);
+    EXPECT_EQ(after.steps, grid.steps) << type.name;
+    EXPECT_EQ(after.bases, grid.bases) << type.name;
+  }
+  EXPECT_EQ(checked, 10);
+}
+
 /// Rows that searches divide by: nothing in them, one value, all alike, one sign, huge and tiny.
 std::vector<std::vector<float>> odd_rows() {
   std::vector<std::vector<float>> rows(9, std::vector<float>(kCols, 0.0f));

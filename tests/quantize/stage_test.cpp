@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cmath>
 #include <csignal>
 #include <set>
 
@@ -82,6 +83,78 @@ TEST_F(QuantizeStage, EveryDecoderFamilyReadsBackUnderItsPublishedNames) {
     for (const WeightInfo& info : source->list())
       EXPECT_TRUE(written->has(info.name)) << name << " " << info.name;
   }
+}
+
+TEST_F(QuantizeStage, EmbeddingsAreQuantizedTiedOrNot) {
+  for (const std::string name : {"llama_gqa", "qwen3", "gemma3_text"})
+    for (const std::string choice : {"int8", "scheme"}) {
+      if (!has_fixture(name)) GTEST_SKIP() << "no reference model " << name;
+      const StageRun result = run_stage(quantize_stage(), golden_model(name), ids_,
+                                        std::string(kGptq) + ", embedding: " + choice);
+      EXPECT_TRUE(all_passed(result.report)) << name << result.report.checks.back().detail;
+      const Model written = open_model(result.model);
+      const Weight table = written.weights->load(written.spec.embedding);
+      ASSERT_TRUE(std::holds_alternative<QuantizedMatrix>(table)) << name;
+      EXPECT_EQ(std::get<QuantizedMatrix>(table).layout.bits, choice == "int8" ? 8 : 4);
+      const Model before = open_model(golden_model(name));
+      const auto exact = before.weights->floats(before.spec.embedding);
+      const auto rounded = written.weights->floats(written.spec.embedding);
+      double error = 0, norm = 0;
+      for (size_t i = 0; i < exact.size(); ++i) {
+        error += std::pow(static_cast<double>(exact[i] - rounded[i]), 2);
+        norm += std::pow(static_cast<double>(exact[i]), 2);
+      }
+      EXPECT_LT(error, (choice == "int8" ? 1e-4 : 2e-2) * norm) << name;
+    }
+  EXPECT_NE(error(std::string(kGptq) + ", embedding: int8, format: gptq").find("no word for"),
+            std::string::npos);
+}
+
+TEST_F(QuantizeStage, LayersThatFewTokensReachAreRoundedToNearest) {
+  const StageRun result = run(std::string(kGptq) + ", min_tokens: 289");  // one more than there are
+  EXPECT_EQ(result.report.fallbacks.size(), 14u);
+  EXPECT_NE(result.report.fallbacks.front().why.find("288 calibration tokens"), std::string::npos);
+  for (const auto& row : result.report.layers) EXPECT_EQ(row.at("method"), "rtn");
+}
+
+TEST_F(QuantizeStage, GgufSchemesReadBackForEveryFamily) {
+  for (const std::string name : {"llama_gqa", "qwen3", "gemma2", "phi3_longrope", "gpt2", "gpt_neox",
+                                 "qwen3_5_text"}) {
+    if (!has_fixture(name)) GTEST_SKIP() << "no reference model " << name;
+    const StageRun result = run_stage(quantize_stage(), golden_model(name), ids_,
+                                      "method: gptq, scheme: Q4_0, data: calibration");
+    EXPECT_TRUE(all_passed(result.report)) << name << result.report.checks.back().detail;
+    EXPECT_TRUE(fs::exists(result.model / "model.gguf"));
+    int64_t gptq = 0;
+    for (const auto& row : result.report.layers) gptq += row.value("method", "") == "gptq";
+    EXPECT_GE(gptq, 6) << name;
+  }
+}
+
+TEST_F(QuantizeStage, ErrorFeedbackLowersTheOutputErrorOfGgufTypes) {
+  const auto total = [&](const std::string& options) {
+    double sum = 0;
+    for (const auto& row : run(options + ", data: calibration").report.layers)
+      sum += row.value("relative_output_error", 0.0);
+    return sum;
+  };
+  for (const std::string scheme : {"Q4_0", "Q4_1", "Q5_0"}) {
+    const double nearest = total("method: rtn, scheme: " + scheme);
+    EXPECT_GT(nearest, 0);
+    EXPECT_LT(total("method: gptq, scheme: " + scheme), 0.9 * nearest) << scheme;
+  }
+}
+
+TEST_F(QuantizeStage, GgufSchemesRefuseWhatTheyCannotSay) {
+  EXPECT_NE(error("method: rtn, scheme: Q4_K_M, group_size: 32").find("no choice of group_size"),
+            std::string::npos);
+  EXPECT_NE(error("method: awq, scheme: Q4_K_M, data: calibration").find("not for GGUF schemes"),
+            std::string::npos);
+  EXPECT_NE(error("method: rtn, scheme: Q4_K_M, format: gptq").find("cannot hold scheme"),
+            std::string::npos);
+  EXPECT_NE(error("method: rtn, scheme: W4A16, format: gguf").find("cannot hold scheme"),
+            std::string::npos);
+  EXPECT_NE(error("method: rtn, scheme: Q4_K_X").find("did you mean 'Q4_K_"), std::string::npos);
 }
 
 TEST_F(QuantizeStage, PartsOfOneTensorAreTreatedAlike) {
