@@ -137,6 +137,19 @@ Check check_emitted(const Model& model, const std::vector<TensorPlan>& tensors,
               : fmt::format("differ: {}", fmt::join(wrong, ", "))};
 }
 
+Check check_same_function(const Model& model, const Model& other, std::span<const int32_t> ids,
+                          int64_t window) {
+  constexpr double kMost = 1e-4;  // what rounding tables to 16 bits may leave
+  const HiddenStream before = last_hidden(model.spec, *model.weights, ids, window);
+  const HiddenStream after = last_hidden(other.spec, *other.weights, ids, window);
+  const OutputHead reference(model.spec, *model.weights), candidate(other.spec, *other.weights);
+  const double kl =
+      compare_predictions(reference, before, candidate, after, ids, model.spec.vocab).kl;
+  return {"rotation", std::isfinite(kl) && kl <= kMost,
+          fmt::format("KL {:.2e} nats to the model before it on {} ids (at most {})", kl,
+                      ids.size(), kMost)};
+}
+
 Check probe_emitted(const Model& model, const std::filesystem::path& directory,
                     std::span<const int32_t> ids, int64_t window, double max_kl) {
   const Model written = open_model(directory);

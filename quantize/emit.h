@@ -31,6 +31,10 @@ Check check_emitted(const Model& model, const std::vector<TensorPlan>& tensors,
                     const std::vector<QuantModule>& modules, const QuantizeCheckpoint& checkpoint,
                     const std::filesystem::path& directory);
 
+/// Whether `other`, made of `model` without rounding, has its function: KL divergence on `ids`.
+Check check_same_function(const Model& model, const Model& other, std::span<const int32_t> ids,
+                          int64_t window);
+
 /// KL divergence and perplexity ratio between `model` and the emitted one on the first windows of
 /// `ids`.
 Check probe_emitted(const Model& model, const std::filesystem::path& directory,

@@ -50,7 +50,8 @@ struct QuantizeOptions {
   std::string on_indivisible = "channel";
   std::string data;
   double damping = 0.01;
-  std::string act_order = "static", scale_search = "auto", scale_dtype = "auto", fold = "auto";
+  std::string act_order = "static", scale_search = "auto", scale_dtype = "auto", fold = "auto",
+              rotate = "none";
   double smooth_alpha = 0.5;
   std::optional<int64_t> refine;
   std::optional<double> correction;
@@ -91,6 +92,10 @@ struct QuantizeOptions {
       "rescale channels where the wiring allows it, before rounding: awq by what hurts the output "
       "least, smoothquant by the largest inputs. auto: what the method says",
       one_of("auto", "none", "awq", "smoothquant"));
+    v("rotate", rotate,
+      "hadamard: first fold a random rotation of the hidden states (and of the heads between v and "
+      "o) into the weights, so that no channel stands out; the head is then one of its own",
+      one_of("none", "hadamard"));
     v("smooth_alpha", smooth_alpha, "smoothquant: how much of the inputs' range the weights take",
       between(0, 1));
     v("scale_search", scale_search,

@@ -23,6 +23,7 @@
 #include "quantize/modules.h"
 #include "quantize/options.h"
 #include "quantize/presets.h"
+#include "quantize/rotation.h"
 #include "quantize/schemes.h"
 #include "quantize/spend_budget.h"
 
@@ -47,7 +48,7 @@ void check_gguf(const QuantizeOptions& options, const Node& node, Problems& prob
     problems.add(fmt::format("scale_search {} is not for GGUF schemes", options.scale_search),
                  node["scale_search"].where(), "minmax (the types' own) or hessian");
   for (const char* key : {"group_size", "overrides", "budget", "targets", "ignore", "fold",
-                          "signed_scales", "refine", "lm_head", "embedding", "scale_dtype", "dense_dtype"})
+                          "signed_scales", "refine", "rotate", "lm_head", "embedding", "scale_dtype", "dense_dtype"})
     if (node[key].defined())
       problems.add(fmt::format("the scheme {} leaves no choice of {}", options.scheme, key),
                    node[key].where(), "leave it out, or choose a scheme like W4A16");
@@ -91,7 +92,10 @@ class QuantizeRun {
   explicit QuantizeRun(StageContext& context)
       : context_(context),
         options_(with_preset(context.options<QuantizeOptions>())),
-        model_(open_float_input(context, "quantize")),
+        original_(open_float_input(context, "quantize")),
+        model_(options_.rotate == "none"
+                   ? original_
+                   : rotated(original_, context.seed, context.spec.where + ".rotate")),
         spec_(model_.spec),
         scheme_(find_scheme(options_.scheme, context.spec.where + ".scheme")),
         format_(gguf() ? quant_formats().front()
@@ -104,6 +108,7 @@ class QuantizeRun {
       check_format();
     }
     if (!options_.data.empty()) windows_ = calibration_windows(context, options_.data, spec_);
+    if (options_.rotate != "none") check_rotation();
   }
 
   void run() {
@@ -140,9 +145,20 @@ class QuantizeRun {
       return checks.push_back(probe_encoder(model_, directory, windows_, options_.max_kl));
     const int64_t count = std::min(kProbeWindows, windows_.count());
     checks.push_back(
-        probe_emitted(model_, directory,
+        probe_emitted(original_, directory,
                       std::span(windows_.ids).first(static_cast<size_t>(count * windows_.window)),
                       windows_.window, options_.max_kl));
+  }
+
+  /// Before anything is rounded.
+  void check_rotation() const {
+    std::vector<int32_t> ids(windows_.ids.begin(),
+                             windows_.ids.begin() + std::min<int64_t>(windows_.window, 512));
+    for (int64_t i = 0; ids.size() < 16; ++i)  // without calibration data
+      ids.push_back(static_cast<int32_t>(i * 7919 % spec_.vocab));
+    const Check check = check_same_function(original_, model_, ids, std::ssize(ids));
+    context_.report.checks.push_back(check);
+    if (!check.passed) throw failure("the rotated model is not the same: " + check.detail);
   }
 
   DType own_dtype() const {
@@ -373,7 +389,7 @@ class QuantizeRun {
 
   StageContext& context_;
   QuantizeOptions options_;
-  const Model model_;
+  const Model original_, model_;  // the second rotated, when that is asked for
   const ModelSpec& spec_;
   const Scheme& scheme_;
   const QuantFormat& format_;  // of other than GGUF's schemes

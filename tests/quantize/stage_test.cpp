@@ -110,6 +110,34 @@ TEST_F(QuantizeStage, EmbeddingsAreQuantizedTiedOrNot) {
             std::string::npos);
 }
 
+TEST_F(QuantizeStage, RotatedModelsKeepTheirFunctionAndReadBack) {
+  for (const std::string name : {"llama_gqa", "mistral_swa", "qwen2", "qwen3", "smollm3_nope",
+                                 "phi3_longrope"}) {
+    if (!has_fixture(name)) GTEST_SKIP() << "no reference model " << name;
+    const Model before = open_model(golden_model(name));
+    const StageRun result = run_stage(quantize_stage(), golden_model(name), ids_,
+                                      std::string(kGptq) + ", scheme: W8A16, rotate: hadamard");
+    EXPECT_TRUE(all_passed(result.report)) << name << result.report.checks.back().detail;
+    EXPECT_EQ(result.report.checks.front().name, "rotation");
+    const Model after = open_model(result.model);
+    EXPECT_FALSE(after.spec.tied);
+    EXPECT_EQ(after.weights->floats(after.spec.final_norm.weight),
+              std::vector<float>(static_cast<size_t>(after.spec.hidden), 1.0f));
+    EXPECT_NE(before.weights->floats(before.spec.embedding),
+              after.weights->floats(after.spec.embedding));
+  }
+  if (has_fixture("gemma2")) {
+    try {
+      run_stage(quantize_stage(), golden_model("gemma2"), ids_,
+                std::string(kGptq) + ", rotate: hadamard");
+      FAIL() << "no error";
+    } catch (const Error& e) {
+      EXPECT_EQ(e.code(), ExitCode::bad_input);
+      EXPECT_NE(e.block().find("a norm stands between"), std::string::npos) << e.block();
+    }
+  }
+}
+
 TEST_F(QuantizeStage, LayersThatFewTokensReachAreRoundedToNearest) {
   const StageRun result = run(std::string(kGptq) + ", min_tokens: 289");  // one more than there are
   EXPECT_EQ(result.report.fallbacks.size(), 14u);
