@@ -103,13 +103,14 @@ CalibrationWalk::CalibrationWalk(const ModelSpec& spec, HiddenStream stream, Hid
   stream_.set_activations(Activations::int16);
 }
 
-float* CalibrationWalk::Buffer::get(int64_t count) {
-  if (count > size) {
-    data.reset();
-    data = std::make_unique_for_overwrite<float[]>(static_cast<size_t>(count));
-    size = count;
+template <class F>
+void CalibrationWalk::for_stretches(F f) const {
+  for (int64_t first = 0; first < stream_.windows();) {
+    int64_t count = 1;
+    while (first + count < stream_.windows() && stream_.rows(first, count + 1) <= kRows) ++count;
+    f(first, count, stream_.starts()[static_cast<size_t>(first)], stream_.rows(first, count));
+    first += count;
   }
-  return data.get();
 }
 
 InputMoments CalibrationWalk::empty_moments(int64_t size) const {
@@ -123,10 +124,7 @@ InputMoments CalibrationWalk::first_moments(const Block& block, const Block* ori
                                             Half half) const {
   InputMoments moments = empty_moments(spec_->hidden);
   std::vector<float> x, exact;
-  for (int64_t first = 0; first < stream_.windows();) {
-    int64_t count = 1;
-    while (first + count < stream_.windows() && stream_.rows(first, count + 1) <= kRows) ++count;
-    const int64_t rows = stream_.rows(first, count);
+  for_stretches([&](int64_t first, int64_t count, int64_t, int64_t rows) {
     x.resize(static_cast<size_t>(rows * spec_->hidden));
     stream_.normed(block, half, first, count, x.data());
     if (original != nullptr) {
@@ -134,8 +132,7 @@ InputMoments CalibrationWalk::first_moments(const Block& block, const Block* ori
       exact_->normed(*original, half, first, count, exact.data());
     }
     moments.add(x.data(), rows, original != nullptr ? exact.data() : nullptr);
-    first += count;
-  }
+  });
   return moments;
 }
 
@@ -156,61 +153,85 @@ std::map<std::string, InputMoments> CalibrationWalk::moments_of_experts(
   return moments;
 }
 
-void CalibrationWalk::walk(int64_t index, const WeightSource& weights, const WeightSource& original,
-                           const std::set<std::string>& leaders, const Visitor& visit, bool last) {
-  const BlockSpec& spec = spec_->blocks[static_cast<size_t>(index)];
-  const auto leader_of = input_leaders(spec);
-  Block block(*spec_, index, weights);
-  std::unique_ptr<const Block> exact;
-  if (exact_) exact = std::make_unique<const Block>(*spec_, index, original);
-  const auto meet = [&](const std::string& leader, const auto& moments_of) {
-    if (!leaders.contains(leader)) return;
-    const InputMoments moments = moments_of();
+void CalibrationWalk::mix(const Pair& pair, Half half, InputMoments* moments) {
+  Paths& paths = paths_of(pair, half);
+  const int64_t width = pair.block.mixed_width(half);
+  paths.quantized.resize(stream_.rows(), width);
+  if (exact_) paths.exact.resize(stream_.rows(), width);
+  std::vector<float> x, exact;
+  for_stretches([&](int64_t first, int64_t count, int64_t row, int64_t rows) {
+    x.resize(static_cast<size_t>(rows * width));
+    stream_.mix(pair.block, pair.index, half, first, count, x.data());
+    paths.quantized.put(row, rows, x.data());
+    if (exact_) {
+      exact.resize(x.size());
+      exact_->mix(*pair.exact, pair.index, half, first, count, exact.data());
+      paths.exact.put(row, rows, exact.data());
+    }
+    if (moments != nullptr) moments->add(x.data(), rows, exact_ ? exact.data() : nullptr);
+  });
+}
+
+void CalibrationWalk::project(const Pair& pair, Half half) {
+  const Paths& paths = paths_of(pair, half);
+  const int64_t width = pair.block.mixed_width(half);
+  std::vector<float> x;
+  for_stretches([&](int64_t first, int64_t count, int64_t row, int64_t rows) {
+    x.resize(static_cast<size_t>(rows * width));
+    paths.quantized.get(row, rows, x.data());
+    stream_.project(pair.block, half, first, count, x.data());
+    if (!exact_) return;
+    paths.exact.get(row, rows, x.data());
+    exact_->project(*pair.exact, half, first, count, x.data());
+  });
+}
+
+void CalibrationWalk::run_half(Pair& pair, Half half, const std::set<std::string>& leaders,
+                               const Visitor& visit, bool last) {
+  const BlockSpec& spec = spec_->blocks[static_cast<size_t>(pair.index)];
+  const auto meet = [&](const std::string& leader, const InputMoments& moments) {
     require_finite_moments(leader, moments);
     const Replaced replaced = visit(leader, moments);
-    if (!replaced.empty()) block = block.with(replaced);
+    if (!replaced.empty()) pair.block = pair.block.with(replaced);
   };
-  const int64_t rows = stream_.rows();
-  const auto through = [&](Half half) {  // up to the half's projection
-    const bool attention = half == Half::attention;
-    const int64_t width = block.mixed_width(half);
-    Paths& paths = paths_[block.parallel() && !attention];
-    if (!block.splits(half)) {
-      for (const auto& [leader, moments] : moments_of_experts(block, index, half, leaders))
-        meet(leader, [&moments = moments] { return moments; });
-      stream_.mix(block, index, half, paths.quantized.get(rows * width));
-      if (exact_) exact_->mix(*exact, index, half, paths.exact.get(rows * width));
-      return;
-    }
-    const LinearSpec& reader = !attention       ? spec.mlp.up
-                               : spec.delta_net ? spec.delta_net->q
-                                                : spec.attention.q;
-    const LinearSpec& output = !attention       ? spec.mlp.down
-                               : spec.delta_net ? spec.delta_net->out
-                                                : spec.attention.o;
-    meet(leader_of.at(reader.module()), [&] { return first_moments(block, exact.get(), half); });
-    if (!attention && last && !leaders.contains(output.module())) return;
-    float* mixed = paths.quantized.get(rows * width);
-    stream_.mix(block, index, half, mixed);
-    float* exact_mixed = exact_ ? paths.exact.get(rows * width) : nullptr;
-    if (exact_) exact_->mix(*exact, index, half, exact_mixed);
-    meet(output.module(), [&] {
-      InputMoments moments = empty_moments(output.in);
-      moments.add(mixed, rows, exact_mixed);
-      return moments;
-    });
-  };
-  const auto project = [&](Half half) {
-    Paths& paths = paths_[block.parallel() && half == Half::mlp];
-    stream_.project(block, half, paths.quantized.get(0));
-    if (exact_) exact_->project(*exact, half, paths.exact.get(0));
-  };
-  through(Half::attention);
-  if (!block.parallel()) project(Half::attention);
-  through(Half::mlp);
+  if (!pair.block.splits(half)) {
+    for (const auto& [leader, moments] :
+         moments_of_experts(pair.block, pair.index, half, leaders))
+      meet(leader, moments);
+    return mix(pair, half, nullptr);
+  }
+  const bool attention = half == Half::attention;
+  const LinearSpec& reader = !attention       ? spec.mlp.up
+                             : spec.delta_net ? spec.delta_net->q
+                                              : spec.attention.q;
+  const LinearSpec& output = !attention       ? spec.mlp.down
+                             : spec.delta_net ? spec.delta_net->out
+                                              : spec.attention.o;
+  const std::string leader = input_leaders(spec).at(reader.module());
+  if (leaders.contains(leader)) meet(leader, first_moments(pair.block, pair.exact.get(), half));
+  const bool wanted = leaders.contains(output.module());
+  if (!attention && last && !wanted) return;
+  InputMoments moments = empty_moments(output.in);
+  mix(pair, half, wanted ? &moments : nullptr);
+  if (wanted) meet(output.module(), moments);
+}
+
+void CalibrationWalk::run(Pair& pair, const std::set<std::string>& leaders, const Visitor& visit,
+                          bool last) {
+  const bool parallel = pair.block.parallel();
+  run_half(pair, Half::attention, leaders, visit, last);
+  if (!parallel) project(pair, Half::attention);
+  run_half(pair, Half::mlp, leaders, visit, last);
   if (last) return;
-  if (block.parallel()) project(Half::attention);
-  project(Half::mlp);
+  if (parallel) project(pair, Half::attention);
+  project(pair, Half::mlp);
+}
+
+void CalibrationWalk::walk(int64_t index, const WeightSource& weights, const WeightSource& original,
+                           const std::set<std::string>& leaders, const Visitor& visit, bool last) {
+  Pair pair{Block(*spec_, index, weights), nullptr, index};
+  if (exact_) pair.exact = std::make_unique<const Block>(*spec_, index, original);
+  run(pair, leaders, visit, last);
 }
 
 void CalibrationWalk::look(int64_t index, const WeightSource& weights, const WeightSource& original,
@@ -229,8 +250,9 @@ void CalibrationWalk::look(int64_t index, const WeightSource& weights, const Wei
 
 void CalibrationWalk::pass(int64_t index, const WeightSource& weights, const WeightSource& original,
                            const Replaced& replaced) {
-  stream_.pass(Block(*spec_, index, weights, replaced), index);
-  if (exact_) exact_->pass(Block(*spec_, index, original), index);
+  Pair pair{Block(*spec_, index, weights, replaced), nullptr, index};
+  if (exact_) pair.exact = std::make_unique<const Block>(*spec_, index, original);
+  run(pair, {}, {}, false);
 }
 
 }  // namespace attar

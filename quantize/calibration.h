@@ -12,6 +12,7 @@
 
 #include "compress/architecture/model_spec.h"
 #include "compress/runtime/hidden_stream.h"
+#include "quantize/stored_rows.h"
 
 namespace attar {
 
@@ -65,29 +66,43 @@ class CalibrationWalk {
   /// The same with copies that are thrown away: the windows stay before the block.
   void look(int64_t index, const WeightSource& weights, const WeightSource& original,
             const std::set<std::string>& leaders, const Visitor& visit);
-  /// Takes all windows through the finished block.
+  /// Takes all windows through the finished block: walk() without visits.
   void pass(int64_t index, const WeightSource& weights, const WeightSource& original,
             const Replaced& replaced);
 
  private:
-  struct Buffer {
-    std::unique_ptr<float[]> data;
-    int64_t size = 0;
-    float* get(int64_t count);
+  /// What an output projection reads, of all windows.
+  struct Paths {
+    StoredRows quantized, exact;
+  };
+  /// A block on its way, and the exact model's beside it.
+  struct Pair {
+    Block block;
+    std::unique_ptr<const Block> exact;
+    int64_t index;
   };
   InputMoments empty_moments(int64_t size) const;
   /// Of everything that experts read; their inputs' errors are not followed.
   std::map<std::string, InputMoments> moments_of_experts(
       const Block& block, int64_t index, Half half, const std::set<std::string>& leaders) const;
   InputMoments first_moments(const Block& block, const Block* original, Half half) const;
+  /// f(first window, count, first row, rows) for stretches of at most kRows rows, or one window.
+  template <class F>
+  void for_stretches(F f) const;
+  /// Computes and keeps what the half's projection reads; its moments go to `moments`, if given.
+  void mix(const Pair& pair, Half half, InputMoments* moments);
+  void project(const Pair& pair, Half half);
+  void run(Pair& pair, const std::set<std::string>& leaders, const Visitor& visit, bool last);
+  /// Up to the half's projection.
+  void run_half(Pair& pair, Half half, const std::set<std::string>& leaders, const Visitor& visit,
+                bool last);
+  Paths& paths_of(const Pair& pair, Half half) {
+    return paths_[pair.block.parallel() && half == Half::mlp];
+  }
 
   const ModelSpec* spec_;
   HiddenStream stream_;
   std::unique_ptr<HiddenStream> exact_;
-  /// What an output projection reads, of all windows.
-  struct Paths {
-    Buffer quantized, exact;
-  };
   Paths paths_[2];  // the second for parallel blocks, whose halves wait for each other
   bool track_largest_ = false;
 };

@@ -103,18 +103,19 @@ const RopeTable* HiddenStream::rope(int64_t block) const {
   return index < 0 ? nullptr : ropes_[static_cast<size_t>(index)].get();
 }
 
-void HiddenStream::for_windows(const std::function<void(int64_t)>& f) const {
-  const int64_t grain = windows() >= 2 * thread_count() ? 1 : windows();
-  parallel_for(windows(), grain, [&](int64_t begin, int64_t end) {
+void HiddenStream::for_windows(int64_t first, int64_t count,
+                               const std::function<void(int64_t)>& f) const {
+  const int64_t grain = count >= 2 * thread_count() ? 1 : count;
+  parallel_for(count, grain, [&](int64_t begin, int64_t end) {
     for (int64_t w = begin; w < end; ++w) {
       check_interrupted();
-      f(w);
+      f(first + w);
     }
   });
 }
 
 void HiddenStream::pass(const Block& block, int64_t index) {
-  for_windows([&](int64_t w) { pass_window(block, index, w); });
+  for_windows(0, windows(), [&](int64_t w) { pass_window(block, index, w); });
 }
 
 void HiddenStream::normed(const Block& block, Half half, int64_t first, int64_t count,
@@ -122,11 +123,12 @@ void HiddenStream::normed(const Block& block, Half half, int64_t first, int64_t 
   block.normed(half, window(first), rows(first, count), out);
 }
 
-void HiddenStream::mix(const Block& block, int64_t index, Half half, float* out) const {
+void HiddenStream::mix(const Block& block, int64_t index, Half half, int64_t first, int64_t count,
+                       float* out) const {
   const int64_t width = block.mixed_width(half);
-  for_windows([&](int64_t w) {
+  for_windows(first, count, [&](int64_t w) {
     block.mix(half, window(w), window_length(w), nullptr, rope(index), activations_,
-              out + starts_[static_cast<size_t>(w)] * width);
+              out + rows(first, w - first) * width);
   });
 }
 
@@ -139,12 +141,12 @@ void HiddenStream::watch_mix(const Block& block, int64_t index, Half half, int64
             observer);
 }
 
-void HiddenStream::project(const Block& block, Half half, const float* mixed) {
+void HiddenStream::project(const Block& block, Half half, int64_t first, int64_t count,
+                           const float* mixed) {
   const int64_t width = block.mixed_width(half);
-  for_windows([&](int64_t w) {
-    const int64_t start = starts_[static_cast<size_t>(w)];
-    block.project(half, mixed + start * width, window_length(w), activations_,
-                  hidden_.data() + start * spec_->hidden);
+  for_windows(first, count, [&](int64_t w) {
+    block.project(half, mixed + rows(first, w - first) * width, window_length(w), activations_,
+                  hidden_.data() + starts_[static_cast<size_t>(w)] * spec_->hidden);
   });
 }
 

@@ -54,13 +54,14 @@ class HiddenStream {
   /// What the first linear layers of `half` read in windows [first, first + count): out
   /// [rows(first, count), hidden].
   void normed(const Block& block, Half half, int64_t first, int64_t count, float* out) const;
-  /// What the output projection of a half reads: out [rows(), mixed_width].
-  void mix(const Block& block, int64_t index, Half half, float* out) const;
+  /// What the output projection of a half reads: out [rows(first, count), mixed_width].
+  void mix(const Block& block, int64_t index, Half half, int64_t first, int64_t count,
+           float* out) const;
   /// The same for one window, watched; the result is dropped.
   void watch_mix(const Block& block, int64_t index, Half half, int64_t window,
                  const LinearObserver& observer) const;
-  /// Adds the projection of `mixed`, which mix() gave, to the hidden states.
-  void project(const Block& block, Half half, const float* mixed);
+  /// Adds the projection of `mixed`, which mix() gave, to these windows' hidden states.
+  void project(const Block& block, Half half, int64_t first, int64_t count, const float* mixed);
 
   /// The same for one window, watched.
   void pass_window(const Block& block, int64_t index, int64_t window,
@@ -80,7 +81,7 @@ class HiddenStream {
   void open_ropes();
   /// f(window) for each: side by side where there are enough of them, else one after the other with
   /// all threads inside.
-  void for_windows(const std::function<void(int64_t)>& f) const;
+  void for_windows(int64_t first, int64_t count, const std::function<void(int64_t)>& f) const;
   const RopeTable* rope(int64_t block) const;
 };
 
