@@ -78,6 +78,7 @@ Measurement measure_here(const std::filesystem::path& path, const std::filesyste
   const Speed speed = measure_speed(model, options);
   m.prefill_tokens_per_s = speed.prefill_tokens_per_s.median;
   m.decode_tokens_per_s = speed.decode_tokens_per_s.median;
+  m.batch_decode_tokens_per_s = speed.batch_tokens_per_s.median;
   m.first_token_seconds = speed.first_token_seconds;
   m.peak_rss_bytes = peak_rss_bytes();
   return m;
@@ -87,7 +88,7 @@ Measurement measure_beside(const std::filesystem::path& program, const std::file
                            const SpeedOptions& options, Activations activations) {
   const std::string text =
       output_of({program.string(), "bench", "model", path.string(), "--prompt",
-                 std::to_string(options.prompt), "--generate", std::to_string(options.generate),
+                 std::to_string(options.prompt), "--generate", std::to_string(options.generate), "--batch", std::to_string(options.batch),
                  "--repetitions", std::to_string(options.repetitions), "--activations",
                  std::string(to_string(activations)), "--threads", std::to_string(thread_count()),
                  "--quiet", "--json"});
@@ -97,6 +98,8 @@ Measurement measure_beside(const std::filesystem::path& program, const std::file
     m.prefill_tokens_per_s = json.at("prefill_tokens_per_s");
     if (const auto& decode = json.at("decode_tokens_per_s"); !decode.is_null())
       m.decode_tokens_per_s = decode.get<double>();
+    if (json.contains("batch_decode_tokens_per_s"))
+      m.batch_decode_tokens_per_s = json["batch_decode_tokens_per_s"];
     if (json.contains("batch_texts_per_s")) m.batch_texts_per_s = json["batch_texts_per_s"];
     if (json.contains("first_token_seconds")) m.first_token_seconds = json["first_token_seconds"];
     if (json.contains("load_seconds")) m.load_seconds = json["load_seconds"];
@@ -116,6 +119,7 @@ Measurement measure_model(const std::filesystem::path& path, const std::filesyst
   SpeedOptions options;
   options.prompt = std::clamp<int64_t>(max_positions * 3 / 4, 1, 512);
   options.generate = std::clamp<int64_t>(max_positions - options.prompt, 1, 64);
+  options.batch = Measurement::kBatch;
   options.repetitions = kRepetitions;
   const auto program = executable_directory() / "attar";
   Measurement m = adapter.empty() && std::filesystem::exists(program)

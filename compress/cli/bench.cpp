@@ -104,20 +104,24 @@ void bench_model(const std::string& path, const SpeedOptions& options,
   const double load =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   const Speed speed = measure_speed(model, options);
-  const Rate &prefill = speed.prefill_tokens_per_s, &decode = speed.decode_tokens_per_s;
+  const Rate &prefill = speed.prefill_tokens_per_s, &decode = speed.decode_tokens_per_s,
+             &batch = speed.batch_tokens_per_s;
   if (json) {
     const Json result = {
         {"prefill_tokens_per_s", prefill.median},
         {"decode_tokens_per_s", decode.median},
+        {"batch_decode_tokens_per_s", batch.median},
         {"spread", std::max(prefill.spread, decode.spread)},
         {"prefill_spread", prefill.spread},
         {"decode_spread", decode.spread},
+        {"batch_decode_spread", batch.spread},
         {"first_token_seconds", speed.first_token_seconds},
         {"load_seconds", load},
         {"peak_rss_bytes", peak_rss_bytes()},
         {"packed_bytes", model->bytes()},
         {"prompt", options.prompt},
         {"generate", options.generate},
+        {"batch", options.batch},
         {"repetitions", options.repetitions},
         {"activations", to_string(runtime.activations)},
         {"threads", thread_count()},
@@ -130,6 +134,8 @@ void bench_model(const std::string& path, const SpeedOptions& options,
              50 * prefill.spread);
   fmt::print("decode of {:>6}  {:>10.1f} tokens/s  ± {:.1f} %\n", options.generate, decode.median,
              50 * decode.spread);
+  fmt::print("decode, {:>3} at once {:>7.1f} tokens/s  ± {:.1f} %\n", options.batch, batch.median,
+             50 * batch.spread);
   fmt::print("first token      {:>10.1f} ms\n", 1e3 * speed.first_token_seconds);
   fmt::print("load             {:>10.1f} ms\n", 1e3 * load);
   fmt::print("packed weights   {:>10.1f} MB, peak memory {:.1f} MB\n",
@@ -187,6 +193,8 @@ int run(const Command& self, const std::vector<std::string>& args) {
       ("prompt", po::value(&speed.prompt)->default_value(speed.prompt), "model: ids to read")  //
       ("generate", po::value(&speed.generate)->default_value(speed.generate),
        "model: ids to write after them")                                       //
+      ("batch", po::value(&speed.batch)->default_value(speed.batch),
+       "model: sequences written side by side, in one more measurement")  //
       ("text", po::value(&text), "tokenizer: a file with the text to encode")  //
       ("activations", po::value(&activations)->default_value("exact"),
        "model: how activations enter products with quantized weights: exact, int16 or int8")  //

@@ -120,9 +120,21 @@ void Block::mix(Half half, const float* hidden, int64_t count, BlockState* state
   else if (half == Half::mlp)
     w.mlp->mix(x.get(), count, out, activations, observer);
   else if (w.delta_net)
-    w.delta_net->mix(x.get(), count, state->delta, out, activations, observer);
+    mix_delta_net(x.get(), count, *state, activations, out, observer);
   else
-    w.attention->mix(x.get(), count, state->kv, rope, out, activations, observer, state->lengths);
+    w.attention->mix(x.get(), count, *state, rope, out, activations, observer);
+}
+
+void Block::mix_delta_net(const float* x, int64_t count, BlockState& state,
+                          Activations activations, float* out,
+                          const LinearObserver& observer) const {
+  const DeltaNet& net = *weights_->delta_net;
+  if (state.sequences.empty())
+    return net.mix(x, count, state.delta, out, activations, observer);
+  const int64_t width = mixed_width(Half::attention);
+  for (int64_t row = 0; row < count; ++row)
+    net.mix(x + row * weights_->hidden, 1, state.sequences[static_cast<size_t>(row)]->delta,
+            out + row * width, activations, observer);
 }
 
 void Block::project(Half half, const float* mixed, int64_t count, Activations activations,

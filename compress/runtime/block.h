@@ -25,6 +25,9 @@ struct BlockState {
   /// attends to itself only (without rotary embedding); nothing is remembered. A sequence's bytes
   /// are those that it has alone.
   std::span<const int64_t> lengths;
+  /// Not empty: every row that comes is the next position of another sequence, and these are their
+  /// states, a row's each. A sequence's bytes are those that it has alone.
+  std::span<BlockState* const> sequences;
 };
 
 /// A block's two halves. Each mixes its normed input into what its output projection reads
@@ -71,6 +74,9 @@ class Block {
   uint64_t bytes() const;
 
  private:
+  void mix_delta_net(const float* x, int64_t count, BlockState& state, Activations activations,
+                     float* out, const LinearObserver& observer) const;
+
   struct Weights;
   std::shared_ptr<const Weights> weights_;
 };

@@ -42,28 +42,50 @@ class RuntimeModel {
   std::shared_ptr<const State> state_;
 };
 
-/// One sequence being read or written. Where its length changes the rotary embedding of all
-/// positions (longrope, dynamic scaling), it is read again from the beginning, so that every result
-/// is that of reading everything at once.
-class Session {
+/// Several sequences that are read and written side by side: a step reads the weights once for all
+/// of them, and every sequence's logits are those that it has alone. Where its length changes the
+/// rotary embedding of all positions (longrope, dynamic scaling), a sequence is read again from the
+/// beginning, so that every result is that of reading everything at once.
+class Batch {
  public:
-  explicit Session(std::shared_ptr<const RuntimeModel> model);
+  Batch(std::shared_ptr<const RuntimeModel> model, int64_t sequences);
 
-  int64_t position() const { return position_; }
-  /// Appends ids; returns the logits after the last one, [vocab]. bad_input beyond the model's
-  /// maximum positions.
-  std::vector<float> advance(std::span<const int32_t> ids);
-  /// Appends ids; logits [count, vocab] of every position.
-  void advance_all(std::span<const int32_t> ids, float* logits);
+  int64_t position(int64_t sequence) const {
+    return std::ssize(ids_[static_cast<size_t>(sequence)]);
+  }
+  /// Appends ids to one sequence; returns the logits after the last one, [vocab]. bad_input beyond
+  /// the model's maximum positions.
+  std::vector<float> read(int64_t sequence, std::span<const int32_t> ids);
+  /// Appends ids to one sequence; logits [count, vocab] of every position.
+  void read_all(int64_t sequence, std::span<const int32_t> ids, float* logits);
+  /// Appends ids[i] to sequences[i], which are different ones; logits [sequences.size(), vocab].
+  std::vector<float> step(std::span<const int64_t> sequences, std::span<const int32_t> ids);
 
  private:
-  void run(std::span<const int32_t> ids, std::vector<float>& hidden);
-  bool changes_rotation(int64_t length) const;
+  BlockState& state(size_t block, int64_t sequence) {
+    return states_[block * ids_.size() + static_cast<size_t>(sequence)];
+  }
+  bool reads_again(int64_t sequence, int64_t length) const;
+  /// Hidden states [ids.size(), hidden] of the new positions.
+  std::vector<float> run(int64_t sequence, std::span<const int32_t> ids);
 
   std::shared_ptr<const RuntimeModel> model_;
-  std::vector<BlockState> states_;
-  std::vector<int32_t> ids_;  // all that were read
-  int64_t position_ = 0;
+  std::vector<BlockState> states_;         // [blocks, sequences]
+  std::vector<std::vector<int32_t>> ids_;  // all that each has read
+};
+
+/// One sequence.
+class Session {
+ public:
+  explicit Session(std::shared_ptr<const RuntimeModel> model) : batch_(std::move(model), 1) {}
+  int64_t position() const { return batch_.position(0); }
+  std::vector<float> advance(std::span<const int32_t> ids) { return batch_.read(0, ids); }
+  void advance_all(std::span<const int32_t> ids, float* logits) {
+    batch_.read_all(0, ids, logits);
+  }
+
+ private:
+  Batch batch_;
 };
 
 /// How the next id is drawn from logits.

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "compress/runtime/attention.h"
+#include "compress/runtime/block.h"
 
 namespace attar {
 namespace {
@@ -46,27 +47,34 @@ uint64_t SelfAttention::bytes() const {
          o_norm_.bytes();
 }
 
-void SelfAttention::mix(const float* x, int64_t count, KvCache& cache, const RopeTable* rope,
-                        float* mixed, Activations activations, const LinearObserver& observer,
-                        std::span<const int64_t> lengths) const {
+void SelfAttention::mix(const float* x, int64_t count, BlockState& state, const RopeTable* rope,
+                        float* mixed, Activations activations,
+                        const LinearObserver& observer) const {
   const int64_t width = spec_.heads * spec_.head_dim, kv_width = spec_.kv_heads * spec_.head_dim;
-  const int64_t start = cache.length();
   const Buffer q = buffer(count, spec_.q.out), k = buffer(count, kv_width),
                v = buffer(count, kv_width);
   multiply(x, count, {{q_, q.get()}, {k_, k.get()}, {v_, v.get()}}, activations, observer);
   const Buffer gates = spec_.gated ? split_gates(q.get(), count, spec_) : nullptr;
   if (q_norm_.present()) q_norm_.apply(q.get(), count * spec_.heads, q.get());
   if (k_norm_.present()) k_norm_.apply(k.get(), count * spec_.kv_heads, k.get());
-  if (rope != nullptr) {
-    rope->rotate(q.get(), count, spec_.heads, spec_.head_dim, start);
-    rope->rotate(k.get(), count, spec_.kv_heads, spec_.head_dim, start);
-  }
-  if (lengths.empty()) {
-    cache.append(k.get(), v.get(), count, spec_.kv_heads, spec_.head_dim);
-    attend(spec_, cache, q.get(), count, mixed);
-  } else {
-    attend_each(spec_, lengths, q.get(), k.get(), v.get(), mixed);
-  }
+  const auto read_on = [&](KvCache& cache, int64_t row, int64_t rows) {
+    float *own_q = q.get() + row * width, *own_k = k.get() + row * kv_width;
+    if (rope != nullptr) {
+      rope->rotate(own_q, rows, spec_.heads, spec_.head_dim, cache.length());
+      rope->rotate(own_k, rows, spec_.kv_heads, spec_.head_dim, cache.length());
+    }
+    cache.append(own_k, v.get() + row * kv_width, rows, spec_.kv_heads, spec_.head_dim);
+    attend(spec_, cache, own_q, rows, mixed + row * width);
+  };
+  if (!state.lengths.empty())  // encoders, which have no rotary embedding
+    attend_each(spec_, state.lengths, q.get(), k.get(), v.get(), mixed);
+  else if (state.sequences.empty())
+    read_on(state.kv, 0, count);
+  else
+    parallel_for(count, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t row = begin; row < end; ++row)
+        read_on(state.sequences[static_cast<size_t>(row)]->kv, row, 1);
+    });
   if (gates) apply_gates(mixed, gates.get(), count * width);
   if (o_norm_.present()) o_norm_.apply(mixed, count, mixed);
 }

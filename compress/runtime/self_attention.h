@@ -3,15 +3,15 @@
 #pragma once
 
 #include <cstdint>
-#include <span>
 
 #include "compress/architecture/model_spec.h"
-#include "compress/runtime/kv_cache.h"
 #include "compress/runtime/linears.h"
 #include "compress/runtime/norm.h"
 #include "compress/runtime/rope.h"
 
 namespace attar {
+
+struct BlockState;
 
 class SelfAttention {
  public:
@@ -19,12 +19,10 @@ class SelfAttention {
   SelfAttention(const AttentionSpec& spec, const LinearLoader& load, const WeightSource& weights);
 
   uint64_t bytes() const;
-  /// x [count, hidden] of the positions after those in `cache`, which grows -> what the output
-  /// projection reads, mixed [count, heads · head_dim]. `rope` may be null. With `lengths`: whole
-  /// sequences one after the other, each for itself; the cache stays.
-  void mix(const float* x, int64_t count, KvCache& cache, const RopeTable* rope, float* mixed,
-           Activations activations, const LinearObserver& observer,
-           std::span<const int64_t> lengths = {}) const;
+  /// x [count, hidden] of the positions after those in `state`, which grows -> what the output
+  /// projection reads, mixed [count, heads · head_dim]. `rope` may be null.
+  void mix(const float* x, int64_t count, BlockState& state, const RopeTable* rope, float* mixed,
+           Activations activations, const LinearObserver& observer) const;
   const Linear& output() const { return o_; }
   /// f(layer) for each linear layer.
   template <class F>

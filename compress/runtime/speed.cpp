@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <numeric>
 
 #include "compress/base/error.h"
 #include "compress/base/process.h"
@@ -50,17 +51,35 @@ Rate rate_over(int repetitions, int64_t ids, const Work& work) {
   return rate_of(std::move(samples));
 }
 
+/// Steps of a batch whose prompts together are one prompt long.
+Rate batch_rate(const std::shared_ptr<const RuntimeModel>& model, const SpeedOptions& options,
+                std::span<const int32_t> ids) {
+  std::vector<int64_t> sequences(static_cast<size_t>(options.batch));
+  std::iota(sequences.begin(), sequences.end(), 0);
+  Batch batch(model, options.batch);
+  const int64_t length = std::max<int64_t>(1, options.prompt / options.batch);
+  for (const int64_t sequence : sequences)
+    batch.read(sequence, ids.first(static_cast<size_t>(length)));
+  const int64_t room = (model->spec().max_positions - length) / (options.repetitions + 1);
+  const int64_t steps = std::max<int64_t>(1, std::min(options.generate, room));
+  return rate_over(options.repetitions, steps * options.batch, [&] {
+    for (int64_t i = 0; i < steps; ++i) batch.step(sequences, ids.first(sequences.size()));
+  });
+}
+
 }  // namespace
 
 Speed measure_speed(const std::shared_ptr<const RuntimeModel>& model, const SpeedOptions& options) {
   const ModelSpec& spec = model->spec();
-  if (options.prompt < 1 || options.generate < 1 || options.repetitions < 1)
-    throw bad_input("prompt, generate and repetitions must be at least 1", "speed measurement");
+  if (options.prompt < 1 || options.generate < 1 || options.repetitions < 1 || options.batch < 1)
+    throw bad_input("prompt, generate, batch and repetitions must be at least 1",
+                    "speed measurement");
   if (options.prompt + options.generate > spec.max_positions)
     throw bad_input(fmt::format("{} + {} positions are more than the model's maximum of {}",
                                 options.prompt, options.generate, spec.max_positions),
                     "speed measurement", "measure with a shorter prompt or fewer new tokens");
-  const std::vector<int32_t> ids = random_ids(options.prompt + options.generate, spec.vocab);
+  const int64_t count = options.prompt + options.generate;
+  const std::vector<int32_t> ids = random_ids(std::max(count, options.batch), spec.vocab);
   const auto prompt = std::span(ids).first(static_cast<size_t>(options.prompt));
 
   std::vector<double> prefill, decode;
@@ -71,13 +90,13 @@ Speed measure_speed(const std::shared_ptr<const RuntimeModel>& model, const Spee
     session.advance(prompt);
     const double read = seconds_since(start);
     start = Clock::now();
-    for (size_t i = prompt.size(); i < ids.size(); ++i)
+    for (size_t i = prompt.size(); i < static_cast<size_t>(count); ++i)
       session.advance(std::span(ids).subspan(i, 1));
     if (repetition == 0) continue;  // warms caches, pages and clocks
     prefill.push_back(static_cast<double>(options.prompt) / read);
     decode.push_back(static_cast<double>(options.generate) / seconds_since(start));
   }
-  Speed speed{rate_of(prefill), rate_of(decode), 0};
+  Speed speed{rate_of(prefill), rate_of(decode), batch_rate(model, options, ids), 0};
   speed.first_token_seconds =
       static_cast<double>(options.prompt) / speed.prefill_tokens_per_s.median;
   return speed;

@@ -14,6 +14,7 @@ namespace attar {
 struct SpeedOptions {
   int64_t prompt = 512;    // ids read in one go
   int64_t generate = 128;  // ids written one by one after them
+  int64_t batch = 8;       // sequences that are written side by side
   int repetitions = 5;     // counted ones; one more before them is not
 };
 
@@ -25,6 +26,7 @@ struct Rate {
 
 struct Speed {
   Rate prefill_tokens_per_s, decode_tokens_per_s;
+  Rate batch_tokens_per_s;  // of all sequences of the batch together, after short prompts
   double first_token_seconds = 0;  // median: from the prompt's ids to the first logits
 };
 

@@ -81,6 +81,40 @@ TEST(Session, ReadsAgainWhereTheLengthChangesTheRotation) {
   EXPECT_EQ(one_by_one.position(), 30);
 }
 
+TEST(Batch, EverySequenceHasTheLogitsThatItHasAlone) {
+  const int threads_before = thread_count();
+  for (const std::string name :
+       {"llama_gqa", "mistral_swa", "qwen3_5_text", "qwen3_next", "phi3_longrope"}) {
+    SCOPED_TRACE(name);
+    const auto model = RuntimeModel::load(golden_model(name));
+    const auto ids = random_ids(60, model->spec().vocab);
+    const std::span all(ids);
+    const std::vector<int64_t> lengths = {20, 3, 31, 1};  // of the prompts
+    for (const int threads : {1, 3}) {
+      set_thread_count(threads);
+      Batch batch(model, 4);
+      std::vector<Session> alone(4, Session(model));
+      for (int64_t i = 0; i < 4; ++i) {
+        const auto prompt = all.subspan(static_cast<size_t>(i), static_cast<size_t>(lengths[i]));
+        EXPECT_TRUE(same_bytes(batch.read(i, prompt), alone[static_cast<size_t>(i)].advance(prompt)));
+      }
+      for (size_t step = 40; step < 56; ++step) {
+        std::vector<int64_t> who = {0, 1, 2, 3};
+        if (step % 3 == 0) who = {3, 1};  // some wait, and order does not matter
+        std::vector<int32_t> next;
+        std::vector<float> expected;
+        for (const int64_t i : who) {
+          next.push_back(ids[step - static_cast<size_t>(i)]);
+          const auto logits = alone[static_cast<size_t>(i)].advance(std::span(&next.back(), 1));
+          expected.insert(expected.end(), logits.begin(), logits.end());
+        }
+        ASSERT_TRUE(same_bytes(batch.step(who, next), expected)) << "step " << step;
+      }
+    }
+  }
+  set_thread_count(threads_before);
+}
+
 TEST(Session, RefusesIdsAndLengthsBeyondTheModel) {
   const auto model = RuntimeModel::load(golden_model("llama_gqa"));
   Session session(model);
