@@ -40,6 +40,11 @@ std::vector<float> scaled(const std::vector<double>& sums, int64_t tokens) {
   return result;
 }
 
+/// Room for `count` values, whatever they are.
+void grow(std::vector<float>& buffer, int64_t count) {
+  if (std::ssize(buffer) < count) buffer.resize(static_cast<size_t>(count));
+}
+
 void require_finite_moments(const std::string& module, const InputMoments& moments) {
   for (int64_t j = 0; j < moments.size; ++j)
     if (!std::isfinite(moments.gram[static_cast<size_t>(j * moments.size + j)]))
@@ -121,17 +126,16 @@ InputMoments CalibrationWalk::empty_moments(int64_t size) const {
 }
 
 InputMoments CalibrationWalk::first_moments(const Block& block, const Block* original,
-                                            Half half) const {
+                                            Half half) {
   InputMoments moments = empty_moments(spec_->hidden);
-  std::vector<float> x, exact;
   for_stretches([&](int64_t first, int64_t count, int64_t, int64_t rows) {
-    x.resize(static_cast<size_t>(rows * spec_->hidden));
-    stream_.normed(block, half, first, count, x.data());
+    grow(x_, rows * spec_->hidden);
+    stream_.normed(block, half, first, count, x_.data());
     if (original != nullptr) {
-      exact.resize(x.size());
-      exact_->normed(*original, half, first, count, exact.data());
+      grow(exact_x_, rows * spec_->hidden);
+      exact_->normed(*original, half, first, count, exact_x_.data());
     }
-    moments.add(x.data(), rows, original != nullptr ? exact.data() : nullptr);
+    moments.add(x_.data(), rows, original != nullptr ? exact_x_.data() : nullptr);
   });
   return moments;
 }
@@ -158,31 +162,29 @@ void CalibrationWalk::mix(const Pair& pair, Half half, InputMoments* moments) {
   const int64_t width = pair.block.mixed_width(half);
   paths.quantized.resize(stream_.rows(), width);
   if (exact_) paths.exact.resize(stream_.rows(), width);
-  std::vector<float> x, exact;
   for_stretches([&](int64_t first, int64_t count, int64_t row, int64_t rows) {
-    x.resize(static_cast<size_t>(rows * width));
-    stream_.mix(pair.block, pair.index, half, first, count, x.data());
-    paths.quantized.put(row, rows, x.data());
+    grow(x_, rows * width);
+    stream_.mix(pair.block, pair.index, half, first, count, x_.data());
+    paths.quantized.put(row, rows, x_.data());
     if (exact_) {
-      exact.resize(x.size());
-      exact_->mix(*pair.exact, pair.index, half, first, count, exact.data());
-      paths.exact.put(row, rows, exact.data());
+      grow(exact_x_, rows * width);
+      exact_->mix(*pair.exact, pair.index, half, first, count, exact_x_.data());
+      paths.exact.put(row, rows, exact_x_.data());
     }
-    if (moments != nullptr) moments->add(x.data(), rows, exact_ ? exact.data() : nullptr);
+    if (moments != nullptr) moments->add(x_.data(), rows, exact_ ? exact_x_.data() : nullptr);
   });
 }
 
 void CalibrationWalk::project(const Pair& pair, Half half) {
   const Paths& paths = paths_of(pair, half);
   const int64_t width = pair.block.mixed_width(half);
-  std::vector<float> x;
   for_stretches([&](int64_t first, int64_t count, int64_t row, int64_t rows) {
-    x.resize(static_cast<size_t>(rows * width));
-    paths.quantized.get(row, rows, x.data());
-    stream_.project(pair.block, half, first, count, x.data());
+    grow(x_, rows * width);
+    paths.quantized.get(row, rows, x_.data());
+    stream_.project(pair.block, half, first, count, x_.data());
     if (!exact_) return;
-    paths.exact.get(row, rows, x.data());
-    exact_->project(*pair.exact, half, first, count, x.data());
+    paths.exact.get(row, rows, x_.data());
+    exact_->project(*pair.exact, half, first, count, x_.data());
   });
 }
 

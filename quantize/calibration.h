@@ -85,7 +85,7 @@ class CalibrationWalk {
   /// Of everything that experts read; their inputs' errors are not followed.
   std::map<std::string, InputMoments> moments_of_experts(
       const Block& block, int64_t index, Half half, const std::set<std::string>& leaders) const;
-  InputMoments first_moments(const Block& block, const Block* original, Half half) const;
+  InputMoments first_moments(const Block& block, const Block* original, Half half);
   /// f(first window, count, first row, rows) for stretches of at most kRows rows, or one window.
   template <class F>
   void for_stretches(F f) const;
@@ -104,6 +104,7 @@ class CalibrationWalk {
   HiddenStream stream_;
   std::unique_ptr<HiddenStream> exact_;
   Paths paths_[2];  // the second for parallel blocks, whose halves wait for each other
+  std::vector<float> x_, exact_x_;  // of a stretch
   bool track_largest_ = false;
 };
 

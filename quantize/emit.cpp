@@ -9,6 +9,7 @@
 
 #include "compress/architecture/storage.h"
 #include "compress/base/error.h"
+#include "compress/base/mapped_pages.h"
 #include "compress/base/threads.h"
 #include "compress/runtime/hidden_stream.h"
 #include "quantize/divergence.h"
@@ -45,9 +46,11 @@ template <class F>
 void for_parts(const QuantizeCheckpoint& checkpoint, const std::vector<QuantModule>& modules, F f) {
   std::map<std::string_view, const QuantModule*> by_name;
   for (const QuantModule& module : modules) by_name.emplace(module.name, &module);
-  for (int64_t part = 0; part < checkpoint.finished(); ++part)
+  for (int64_t part = 0; part < checkpoint.finished(); ++part) {
     for (const auto& [name, q] : checkpoint.load(part, modules).matrices)
       f(by_name.at(name)->linear.weight, q);
+    release_mapped_pages();
+  }
 }
 
 /// Tensors that were rescaled, and everything else from the model.
@@ -68,8 +71,10 @@ bool equal(std::span<const std::byte> a, std::span<const std::byte> b) {
 HiddenStream last_hidden(const ModelSpec& spec, const WeightSource& weights,
                          std::span<const int32_t> ids, int64_t window) {
   HiddenStream stream(spec, weights, ids, window);
-  for (size_t block = 0; block < spec.blocks.size(); ++block)
+  for (size_t block = 0; block < spec.blocks.size(); ++block) {
     stream.pass(Block(spec, static_cast<int64_t>(block), weights), static_cast<int64_t>(block));
+    release_mapped_pages();
+  }
   return stream;
 }
 

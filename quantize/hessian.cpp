@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "compress/base/threads.h"
+#include "compress/kernels/matmul.h"
 #include "quantize/lanes.h"
 
 namespace attar {
@@ -94,25 +95,6 @@ void keep_factor(const std::vector<double>& l, HessianFactor& factor) {
   });
 }
 
-/// Σ of e h eᵀ over sixteen rows, e as columns of lanes [size, 16].
-ATTAR_CLONES void lane_energy(const float* e, const float* h, int64_t size, double* energy) {
-  double total[kLanes] = {};
-  for (int64_t j = 0; j < size; j += 4) {  // four columns of h at a time
-    const int64_t width = std::min<int64_t>(4, size - j);
-    Lanes sum[4] = {};
-    for (int64_t i = 0; i < size; ++i) {
-      Lanes left;
-      load(left, e + i * kLanes);
-      for (int64_t c = 0; c < 4; ++c) sum[c] += left * h[i * size + j + std::min(c, width - 1)];
-    }
-    for (int64_t c = 0; c < width; ++c)
-      for (int64_t lane = 0; lane < kLanes; ++lane)
-        total[lane] +=
-            static_cast<double>(sum[c][lane]) * static_cast<double>(e[(j + c) * kLanes + lane]);
-  }
-  for (int64_t lane = 0; lane < kLanes; ++lane) energy[lane] = total[lane];
-}
-
 }  // namespace
 
 bool cholesky(std::span<double> matrix, int64_t n) {
@@ -176,20 +158,22 @@ HessianFactor factor_hessian(std::span<const float> h, int64_t size,
 
 double output_energy(std::span<const float> e, int64_t rows, std::span<const float> h,
                      int64_t size) {
-  const int64_t tiles = (rows + kLanes - 1) / kLanes;
-  std::vector<double> energy(static_cast<size_t>(tiles * kLanes));
-  parallel_for(tiles, 1, [&](int64_t begin, int64_t end) {
-    std::vector<float> lanes(static_cast<size_t>(size * kLanes));
-    for (int64_t tile = begin; tile < end; ++tile) {
-      for (int64_t lane = 0; lane < kLanes; ++lane) {
-        const int64_t row = tile * kLanes + lane;
-        for (int64_t j = 0; j < size; ++j)
-          lanes[static_cast<size_t>(j * kLanes + lane)] =
-              row < rows ? e[static_cast<size_t>(row * size + j)] : 0.0f;
-      }
-      lane_energy(lanes.data(), h.data(), size, energy.data() + tile * kLanes);
-    }
-  });
+  const auto packed =
+      PackedMatrix::pack(DenseTensor{DType::f32, {size, size}, std::as_bytes(h), nullptr});
+  constexpr int64_t kRows = 512;  // at a time
+  std::vector<float> product(static_cast<size_t>(std::min(rows, kRows) * size));
+  std::vector<double> energy(static_cast<size_t>(rows));
+  for (int64_t first = 0; first < rows; first += kRows) {
+    const int64_t count = std::min(kRows, rows - first);
+    const float* from = e.data() + first * size;
+    matmul(from, count, packed, product.data());
+    parallel_for(count, 16, [&](int64_t begin, int64_t end) {
+      for (int64_t row = begin; row < end; ++row)
+        for (int64_t j = row * size; j < (row + 1) * size; ++j)
+          energy[static_cast<size_t>(first + row)] += static_cast<double>(from[j]) *
+                                                      static_cast<double>(product[static_cast<size_t>(j)]);
+    });
+  }
   return std::accumulate(energy.begin(), energy.end(), 0.0);
 }
 

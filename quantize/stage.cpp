@@ -10,6 +10,7 @@
 #include "compress/architecture/family.h"
 #include "compress/architecture/storage.h"
 #include "compress/base/error.h"
+#include "compress/base/mapped_pages.h"
 #include "compress/base/hash.h"
 #include "compress/base/progress.h"
 #include "compress/pipeline/calibration.h"
@@ -228,6 +229,7 @@ class QuantizeRun {
         for (const auto& modules : by_input(block))
           quantize_modules(modules, nullptr, *model_.weights, options_, part);
       checkpoint.commit(part);
+      release_mapped_pages();
       if (!calibrates(options_)) continue;
       const auto now = std::chrono::steady_clock::now();
       if (std::chrono::duration<double>(now - saved).count() < options_.checkpoint_seconds)

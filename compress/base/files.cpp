@@ -7,9 +7,12 @@
 
 #include <cerrno>
 #include <cstring>
+#include <map>
+#include <mutex>
 #include <utility>
 
 #include "compress/base/error.h"
+#include "compress/base/mapped_pages.h"
 
 namespace attar {
 namespace {
@@ -34,6 +37,26 @@ class Descriptor {
 
 }  // namespace
 
+namespace {
+
+/// Every mapping that is alive.
+struct Mappings {
+  std::mutex mutex;
+  std::map<void*, size_t> sizes;
+};
+Mappings& mappings() {
+  static auto* all = new Mappings;  // outlives whatever is destroyed at exit
+  return *all;
+}
+
+}  // namespace
+
+void release_mapped_pages() {
+  Mappings& all = mappings();
+  const std::lock_guard lock(all.mutex);
+  for (const auto& [address, size] : all.sizes) ::madvise(address, size, MADV_DONTNEED);
+}
+
 MappedFile MappedFile::open(const fs::path& path) {
   Descriptor file(path, O_RDONLY);
   if (file.get() < 0) throw bad_input("cannot open file: " + reason(), path.string());
@@ -46,8 +69,16 @@ MappedFile MappedFile::open(const fs::path& path) {
   if (size == 0) return mapped;
   void* address = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.get(), 0);
   if (address == MAP_FAILED) throw failure("cannot map file: " + reason(), path.string());
-  mapped.mapping_ = std::shared_ptr<const void>(
-      address, [size](const void* p) { ::munmap(const_cast<void*>(p), size); });
+  {
+    const std::lock_guard lock(mappings().mutex);
+    mappings().sizes[address] = size;
+  }
+  mapped.mapping_ = std::shared_ptr<const void>(address, [size](const void* p) {
+    void* own = const_cast<void*>(p);
+    const std::lock_guard lock(mappings().mutex);
+    mappings().sizes.erase(own);
+    ::munmap(own, size);
+  });
   mapped.bytes_ = {static_cast<const std::byte*>(address), size};
   return mapped;
 }

@@ -122,6 +122,7 @@ void bench_model(const std::string& path, const SpeedOptions& options,
         {"prompt", options.prompt},
         {"generate", options.generate},
         {"batch", options.batch},
+        {"kv_cache", to_string(runtime.kv)},
         {"repetitions", options.repetitions},
         {"activations", to_string(runtime.activations)},
         {"threads", thread_count()},
@@ -184,7 +185,7 @@ void bench_tokenizer(const std::string& path, const std::string& file, int repet
 
 int run(const Command& self, const std::vector<std::string>& args) {
   po::options_description options("Options");
-  std::string what, model, activations, text;
+  std::string what, model, activations, kv, text;
   KernelBenchmark kernel;
   SpeedOptions speed;
   options.add_options()                                                                        //
@@ -198,6 +199,8 @@ int run(const Command& self, const std::vector<std::string>& args) {
       ("text", po::value(&text), "tokenizer: a file with the text to encode")  //
       ("activations", po::value(&activations)->default_value("exact"),
        "model: how activations enter products with quantized weights: exact, int16 or int8")  //
+      ("kv-cache", po::value(&kv)->default_value("float32"),
+       "model: what keys and values are kept as: float32, float16, bfloat16 or int8")  //
       ("repetitions", po::value<int>()->default_value(5),
        "measurements, of which the median counts")                                     //
       ("k", po::value(&kernel.k)->default_value(kernel.k), "kernels: input columns")   //
@@ -215,7 +218,9 @@ int run(const Command& self, const std::vector<std::string>& args) {
   } else if (what == "model") {
     if (model.empty())
       throw bad_input("the model is missing", {}, "usage: attar bench model MODEL");
-    bench_model(model, speed, {parse_activations(activations, "--activations")}, parsed.json);
+    bench_model(model, speed,
+                {parse_activations(activations, "--activations"), parse_kv_format(kv, "--kv-cache")},
+                parsed.json);
   } else if (what == "tokenizer") {
     if (model.empty() || text.empty())
       throw bad_input("the tokenizer or the text is missing", {},

@@ -103,7 +103,7 @@ std::vector<int32_t> prompt_ids(const Tokenizer& tokenizer, const ModelSpec& spe
 int run(const Command& self, const std::vector<std::string>& args) {
   po::options_description options("Options");
   SamplingOptions sampling;
-  std::string path, prompt, system, activations;
+  std::string path, prompt, system, activations, kv;
   int64_t limit = 256;
   options.add_options()                                                                    //
       ("model", po::value(&path)->required(), "model directory")                           //
@@ -114,10 +114,14 @@ int run(const Command& self, const std::vector<std::string>& args) {
       ("top-k", po::value(&sampling.top_k)->default_value(0),
        "draw from the k likeliest ids; 0 = all")  //
       ("top-p", po::value(&sampling.top_p)->default_value(1),
-       "draw from the likeliest ids that hold this probability")             //
+       "draw from the likeliest ids that hold this probability")  //
+      ("min-p", po::value(&sampling.min_p)->default_value(0),
+       "draw from ids at least this likely, as a share of the likeliest's probability")  //
       ("seed", po::value(&sampling.seed)->default_value(0), "of the draws")  //
       ("activations", po::value(&activations)->default_value("exact"),
        "how inputs enter products with quantized weights: exact, int16 or int8 (each faster)")  //
+      ("kv-cache", po::value(&kv)->default_value("float32"),
+       "what keys and values are kept as: float32, float16, bfloat16 or int8")  //
       ("echo", po::bool_switch(), "print the prompt before its continuation")        //
       ("chat", po::bool_switch(),
        "the prompt is a user's message: use the model's chat template")  //
@@ -128,7 +132,8 @@ int run(const Command& self, const std::vector<std::string>& args) {
   if (parsed.help_shown) return 0;
   if (limit < 1) throw bad_input("--max-new-tokens must be at least 1");
 
-  const RuntimeOptions runtime{parse_activations(activations, "--activations")};
+  const RuntimeOptions runtime{parse_activations(activations, "--activations"),
+                               parse_kv_format(kv, "--kv-cache")};
   const auto tokenizer = Tokenizer::load(path);
   const auto model = RuntimeModel::load(open_model(path), runtime);
   if (tokenizer->vocab_size() > model->spec().vocab)

@@ -11,12 +11,15 @@
 namespace attar {
 namespace {
 
+constexpr int64_t kStretch = 256;  // positions whose values are read at a time
+
 /// Buffers of one thread.
 struct Scratch {
   std::vector<float> queries;  // [head_dim, rows]
   std::vector<float> scores;   // [rows, keys]
   std::vector<float> weights;  // [keys, rows]
-  std::vector<float> out;      // [rows, parts · 32]
+  std::vector<float> out;      // [rows, 32]
+  std::vector<float> widened;  // of the cache, where it is not float32
 };
 
 /// Queries [first, first + count) (absolute positions) of the heads that share one key head.
@@ -65,9 +68,11 @@ class Piece {
 
   void score(Scratch& scratch) const {
     scratch.scores.resize(static_cast<size_t>(rows_ * keys_));
+    scratch.widened.resize(static_cast<size_t>(std::max(spec_.head_dim, kStretch) * kPanel));
     for (int64_t key = 0; key < keys_; key += kPanel)
       kernels().tile(rows_, spec_.head_dim, scratch.queries.data(), rows_,
-                     cache_.keys(head_, begin_ + key), scratch.scores.data() + key, keys_, false);
+                     cache_.keys(head_, begin_ + key, scratch.widened.data()),
+                     scratch.scores.data() + key, keys_, false);
   }
 
   /// Softmax over the visible keys; weights not yet divided by their sum.
@@ -85,10 +90,14 @@ class Piece {
       std::fill(row + visible_to(position) - begin_, row + keys_, kHidden);
       sums[static_cast<size_t>(r)] = kernels().softmax(row, keys_);
     }
-    constexpr int64_t kStretch = 16;
-    for (int64_t key = 0; key < keys_; key += kStretch)
+    if (const float* scales = cache_.value_scales(head_, begin_))
       for (int64_t r = 0; r < rows_; ++r)
-        for (int64_t i = key; i < key + kStretch; ++i)
+        for (int64_t i = 0; i < keys_; ++i)
+          scratch.scores[static_cast<size_t>(r * keys_ + i)] *= scales[i];
+    constexpr int64_t kSquare = 16;
+    for (int64_t key = 0; key < keys_; key += kSquare)
+      for (int64_t r = 0; r < rows_; ++r)
+        for (int64_t i = key; i < key + kSquare; ++i)
           scratch.weights[static_cast<size_t>(i * rows_ + r)] =
               scratch.scores[static_cast<size_t>(r * keys_ + i)];
   }
@@ -96,8 +105,12 @@ class Piece {
   void sum_values(Scratch& scratch, const std::vector<float>& sums, float* out) const {
     scratch.out.resize(static_cast<size_t>(rows_ * kPanel));
     for (int64_t part = 0; part * kPanel < spec_.head_dim; ++part) {
-      kernels().tile(rows_, keys_, scratch.weights.data(), rows_,
-                     cache_.values(head_, part, begin_), scratch.out.data(), kPanel, false);
+      for (int64_t key = 0; key < keys_; key += kStretch) {
+        const int64_t count = std::min(kStretch, keys_ - key);
+        kernels().tile(rows_, count, scratch.weights.data() + key * rows_, rows_,
+                       cache_.values(head_, part, begin_ + key, count, scratch.widened.data()),
+                       scratch.out.data(), kPanel, key > 0);
+      }
       const int64_t dims = std::min(kPanel, spec_.head_dim - part * kPanel);
       for (int64_t r = 0; r < rows_; ++r)
         for (int64_t d = 0; d < dims; ++d)

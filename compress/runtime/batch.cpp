@@ -15,11 +15,18 @@ void require_room(const ModelSpec& spec, int64_t length) {
                     "input ids", "use a shorter text or a smaller --window");
 }
 
+BlockState empty_state(const RuntimeModel& model) {
+  BlockState state;
+  state.kv = KvCache(model.options().kv);
+  return state;
+}
+
 }  // namespace
 
 Batch::Batch(std::shared_ptr<const RuntimeModel> model, int64_t sequences)
     : model_(std::move(model)),
-      states_(model_->spec().blocks.size() * static_cast<size_t>(sequences)),
+      states_(model_->spec().blocks.size() * static_cast<size_t>(sequences),
+              empty_state(*model_)),
       ids_(static_cast<size_t>(sequences)) {}
 
 bool Batch::reads_again(int64_t sequence, int64_t length) const {
@@ -42,7 +49,7 @@ std::vector<float> Batch::run(int64_t sequence, std::span<const int32_t> ids) {
   std::vector<float> hidden(unread.size() * static_cast<size_t>(spec.hidden));
   model_->embed(unread, hidden.data(), length - std::ssize(unread));
   for (size_t block = 0; block < spec.blocks.size(); ++block) {
-    if (again) state(block, sequence) = BlockState();
+    if (again) state(block, sequence) = empty_state(*model_);
     const auto index = static_cast<int64_t>(block);
     model_->block(index).forward(hidden.data(), std::ssize(unread), &state(block, sequence),
                                  model_->rope(index), model_->options().activations);

@@ -16,6 +16,7 @@ struct RuntimeOptions {
   Activations activations = Activations::exact;
   /// Dense half-precision weights are computed in float32 always; quantized ones as `activations`
   /// says.
+  KvFormat kv = KvFormat::f32;  // what keys and values are kept as
 };
 
 class RuntimeModel {
@@ -93,6 +94,7 @@ struct SamplingOptions {
   double temperature = 0;  // 0 = the largest logit, the lowest id among equals
   int64_t top_k = 0;       // 0 = all
   double top_p = 1;
+  double min_p = 0;  // ids below this share of the likeliest one's probability are left out
   uint64_t seed = 0;
 };
 

@@ -36,6 +36,8 @@ TEST(Sampler, TopKAndTopPCutTheTail) {
   EXPECT_EQ(draw({.temperature = 5, .top_k = 2}, logits, 500).size(), 2u);
   EXPECT_EQ(draw({.temperature = 1, .top_p = 0.5}, logits, 500).size(), 1u);  // p(3) = 0.64
   EXPECT_EQ(draw({.temperature = 1, .top_p = 0.7}, logits, 500).size(), 2u);
+  EXPECT_EQ(draw({.temperature = 1, .min_p = 0.5}, logits, 500).size(), 1u);  // p(2) = 0.37 p(3)
+  EXPECT_EQ(draw({.temperature = 1, .min_p = 0.3}, logits, 500).size(), 2u);
 }
 
 TEST(Sampler, TheSameSeedDrawsTheSame) {
@@ -49,6 +51,7 @@ TEST(Sampler, RefusesOptionsOutOfRange) {
   EXPECT_THROW(Sampler({.temperature = NAN}), Error);
   EXPECT_THROW(Sampler({.top_k = -1}), Error);
   EXPECT_THROW(Sampler({.top_p = 0}), Error);
+  EXPECT_THROW(Sampler({.min_p = 1.5}), Error);
 }
 
 }  // namespace

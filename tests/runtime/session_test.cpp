@@ -115,6 +115,37 @@ TEST(Batch, EverySequenceHasTheLogitsThatItHasAlone) {
   set_thread_count(threads_before);
 }
 
+TEST(KvCache, SmallerFormatsStayCloseAndDependOnNeitherPiecesNorThreads) {
+  const int threads_before = thread_count();
+  const auto kept = [](const std::string& name, KvFormat format) {
+    RuntimeOptions options;
+    options.kv = format;
+    return RuntimeModel::load(golden_model(name), options);
+  };
+  for (const std::string name : {"llama_gqa", "mistral_swa", "gemma2", "gpt_neox"}) {
+    const auto whole = kept(name, KvFormat::f32);
+    const auto ids = random_ids(75, whole->spec().vocab);
+    const auto exact = all_logits(whole, ids, ids.size());
+    float largest = 0;
+    for (const float value : exact) largest = std::max(largest, std::abs(value));
+    for (const auto& [format, share] : {std::pair{KvFormat::f16, 2e-3f},
+                                        {KvFormat::bf16, 2e-2f},
+                                        {KvFormat::int8, 3e-2f}}) {
+      SCOPED_TRACE(name + " " + std::string(to_string(format)));
+      const auto model = kept(name, format);
+      const auto logits = all_logits(model, ids, ids.size());
+      EXPECT_FALSE(same_bytes(logits, exact));
+      for (size_t i = 0; i < logits.size(); ++i)
+        ASSERT_NEAR(logits[i], exact[i], share * largest) << i;
+      for (const int threads : {1, 3}) {
+        set_thread_count(threads);
+        EXPECT_TRUE(same_bytes(all_logits(model, ids, 7), logits));
+      }
+      set_thread_count(threads_before);
+    }
+  }
+}
+
 TEST(Session, RefusesIdsAndLengthsBeyondTheModel) {
   const auto model = RuntimeModel::load(golden_model("llama_gqa"));
   Session session(model);
