@@ -28,19 +28,22 @@ struct Loop {
   std::atomic<int64_t> next{0};
   std::mutex mutex{};
   std::exception_ptr error{};
+  int64_t failed = 0;  // the range that threw it
 
+  /// Ranges are taken in order, so that all before one that throws run to their end: what is thrown
+  /// first by index is the same for any number of threads.
   void work() {
     inside_body = true;
+    int64_t begin = 0;
     try {
-      for (;;) {
-        const int64_t begin = next.fetch_add(grain);
-        if (begin >= count) break;
-        body(begin, std::min(count, begin + grain));
-      }
+      while ((begin = next.fetch_add(grain)) < count) body(begin, std::min(count, begin + grain));
     } catch (...) {
       next = count;
       const std::lock_guard lock(mutex);
-      if (!error) error = std::current_exception();
+      if (!error || begin < failed) {
+        error = std::current_exception();
+        failed = begin;
+      }
     }
     inside_body = false;
   }

@@ -194,7 +194,7 @@ TEST_F(Evaluate, SpeedAndMemoryAreMeasured) {
   auto r = request({"llama_gqa"});
   r.metrics = {"speed", "peak_rss_bytes"};
   const auto rows = rows_of(r);
-  ASSERT_EQ(rows.size(), 5u);
+  ASSERT_EQ(rows.size(), 6u);
   for (const auto& measured : rows) {
     EXPECT_GT(measured.value, 0);
     EXPECT_TRUE(measured.details.contains("method"));
