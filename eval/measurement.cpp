@@ -80,7 +80,7 @@ Measurement measure_here(const std::filesystem::path& path, const std::filesyste
   m.decode_tokens_per_s = speed.decode_tokens_per_s.median;
   m.batch_decode_tokens_per_s = speed.batch_tokens_per_s.median;
   m.first_token_seconds = speed.first_token_seconds;
-  m.peak_rss_bytes = peak_rss_bytes();
+  m.peak_rss_bytes = speed.peak_rss_bytes;
   return m;
 }
 

@@ -117,7 +117,7 @@ void bench_model(const std::string& path, const SpeedOptions& options,
         {"batch_decode_spread", batch.spread},
         {"first_token_seconds", speed.first_token_seconds},
         {"load_seconds", load},
-        {"peak_rss_bytes", peak_rss_bytes()},
+        {"peak_rss_bytes", speed.peak_rss_bytes},
         {"packed_bytes", model->bytes()},
         {"prompt", options.prompt},
         {"generate", options.generate},
@@ -141,7 +141,7 @@ void bench_model(const std::string& path, const SpeedOptions& options,
   fmt::print("load             {:>10.1f} ms\n", 1e3 * load);
   fmt::print("packed weights   {:>10.1f} MB, peak memory {:.1f} MB\n",
              1e-6 * static_cast<double>(model->bytes()),
-             1e-6 * static_cast<double>(peak_rss_bytes()));
+             1e-6 * static_cast<double>(speed.peak_rss_bytes));
   say(fmt::format("{} threads, {}, median of {}", thread_count(), kernel_name(),
                   options.repetitions));
 }

@@ -207,8 +207,8 @@ class Expansion {
     each_reference(node, [&](Node& scalar, const std::string& stage) {
       scalar.set_text(variant(stage, combination));
     });
-    if (i > 0 || stages_[i]["from"].defined())
-      node.set("from", variant(parent(i), combination), problems_);
+    // Also of the first stage: its second variant stands behind another.
+    node.set("from", variant(parent(i), combination), problems_);
     for (const auto& [axis, value] : combination)
       if (axes_[axis].stage == name)
         node.set(axes_[axis].key, axes_[axis].values[value].dump(), problems_,

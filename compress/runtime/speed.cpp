@@ -96,7 +96,8 @@ Speed measure_speed(const std::shared_ptr<const RuntimeModel>& model, const Spee
     prefill.push_back(static_cast<double>(options.prompt) / read);
     decode.push_back(static_cast<double>(options.generate) / seconds_since(start));
   }
-  Speed speed{rate_of(prefill), rate_of(decode), batch_rate(model, options, ids), 0};
+  const uint64_t peak = peak_rss_bytes();
+  Speed speed{rate_of(prefill), rate_of(decode), batch_rate(model, options, ids), 0, peak};
   speed.first_token_seconds =
       static_cast<double>(options.prompt) / speed.prefill_tokens_per_s.median;
   return speed;

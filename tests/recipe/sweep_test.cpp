@@ -33,6 +33,7 @@ TEST(Sweep, VariantsShareWhatTheyHaveInCommon) {
   EXPECT_EQ(r.find_stage("slim-0_75")->options["keep"]["ffn"].text(), "0.75");
   EXPECT_EQ(r.find_stage("slim-0_75")->options["keep"]["heads"].text(), "0.75");
   EXPECT_EQ(r.find_stage("slim-0_5")->from, "model");
+  EXPECT_EQ(r.find_stage("slim-0_75")->from, "model");
   EXPECT_EQ(r.find_stage("student-0_75")->from, "slim-0_75");
   EXPECT_EQ(r.find_stage("student-0_75")->options["teacher"].text(), "model");
   EXPECT_EQ(r.find_stage("int4-128-0_5")->from, "student-0_5");
