@@ -86,12 +86,12 @@ Measurement measure_here(const std::filesystem::path& path, const std::filesyste
 
 Measurement measure_beside(const std::filesystem::path& program, const std::filesystem::path& path,
                            const SpeedOptions& options, Activations activations) {
-  const std::string text =
-      output_of({program.string(), "bench", "model", path.string(), "--prompt",
-                 std::to_string(options.prompt), "--generate", std::to_string(options.generate), "--batch", std::to_string(options.batch),
-                 "--repetitions", std::to_string(options.repetitions), "--activations",
-                 std::string(to_string(activations)), "--threads", std::to_string(thread_count()),
-                 "--quiet", "--json"});
+  const std::string text = output_of(
+      {program.string(), "bench", "model", path.string(), "--prompt",
+       std::to_string(options.prompt), "--generate", std::to_string(options.generate), "--batch",
+       std::to_string(options.batch), "--repetitions", std::to_string(options.repetitions),
+       "--activations", std::string(to_string(activations)), "--threads",
+       std::to_string(thread_count()), "--quiet", "--json"});
   const auto json = nlohmann::json::parse(text, nullptr, false);
   Measurement m;
   try {

@@ -14,11 +14,11 @@ namespace attar::eval {
 
 struct Measurement {
   static constexpr int64_t kBatch = 8;
-  double prefill_tokens_per_s = 0;            // medians
-  std::optional<double> decode_tokens_per_s;  // none of an encoder
+  double prefill_tokens_per_s = 0;                  // medians
+  std::optional<double> decode_tokens_per_s;        // none of an encoder
   std::optional<double> batch_decode_tokens_per_s;  // of kBatch sequences together
-  std::optional<double> batch_texts_per_s;    // of an encoder, see EncoderSpeed
-  std::optional<double> first_token_seconds;  // none of an encoder
+  std::optional<double> batch_texts_per_s;          // of an encoder, see EncoderSpeed
+  std::optional<double> first_token_seconds;        // none of an encoder
   std::optional<double> load_seconds;
   uint64_t peak_rss_bytes = 0;
   int64_t prompt = 0, generate = 0, repetitions = 0;

@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "compress/architecture/model.h"
+#include "compress/pipeline/gguf/write.h"
 #include "compress/pipeline/stage.h"
 #include "compress/recipe/options.h"
-#include "compress/pipeline/gguf/write.h"
 
 namespace attar {
 

@@ -14,8 +14,8 @@ namespace {
 GroupScales as_scales(const gguf::CodeGrid& grid, int offset) {
   GroupScales scales;
   for (size_t i = 0; i < grid.steps.size(); ++i) {
-    const float step = grid.steps[i] != 0 ? grid.steps[i]
-                                          : std::max(1e-6f * std::abs(grid.bases[i]), 1e-20f);
+    const float step =
+        grid.steps[i] != 0 ? grid.steps[i] : std::max(1e-6f * std::abs(grid.bases[i]), 1e-20f);
     scales.scales.push_back(step);
     scales.zeros.push_back(-static_cast<float>(offset) - grid.bases[i] / step);
   }

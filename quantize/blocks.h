@@ -1,5 +1,5 @@
-// Matrices in GGUF's block types, rounded with GPTQ's error feedback on the scales that the type's own
-// search finds.
+// Matrices in GGUF's block types, rounded with GPTQ's error feedback on the scales that the type's
+// own search finds.
 #pragma once
 
 #include <cstddef>

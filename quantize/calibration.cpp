@@ -125,8 +125,7 @@ InputMoments CalibrationWalk::empty_moments(int64_t size) const {
   return moments;
 }
 
-InputMoments CalibrationWalk::first_moments(const Block& block, const Block* original,
-                                            Half half) {
+InputMoments CalibrationWalk::first_moments(const Block& block, const Block* original, Half half) {
   InputMoments moments = empty_moments(spec_->hidden);
   for_stretches([&](int64_t first, int64_t count, int64_t, int64_t rows) {
     grow(x_, rows * spec_->hidden);
@@ -197,8 +196,7 @@ void CalibrationWalk::run_half(Pair& pair, Half half, const std::set<std::string
     if (!replaced.empty()) pair.block = pair.block.with(replaced);
   };
   if (!pair.block.splits(half)) {
-    for (const auto& [leader, moments] :
-         moments_of_experts(pair.block, pair.index, half, leaders))
+    for (const auto& [leader, moments] : moments_of_experts(pair.block, pair.index, half, leaders))
       meet(leader, moments);
     return mix(pair, half, nullptr);
   }

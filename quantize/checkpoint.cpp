@@ -87,8 +87,10 @@ QuantizedModules QuantizeCheckpoint::load(int64_t part,
     const QuantModule& module = module_named(modules, name);
     if (module.block_type != nullptr) {
       const auto bytes = tensors.at(name + ".blocks").bytes;
-      result.blocks.emplace(name, BlockMatrix{module.block_type, module.linear.out,
-                                              module.linear.in, {bytes.begin(), bytes.end()}});
+      result.blocks.emplace(name, BlockMatrix{module.block_type,
+                                              module.linear.out,
+                                              module.linear.in,
+                                              {bytes.begin(), bytes.end()}});
       continue;
     }
     QuantizedMatrix q;

@@ -68,13 +68,14 @@ StageEstimate estimate_quantize(const StageSpec& stage, const Recipe& recipe,
   if (scheme.mixture != nullptr) {
     const double bits = gguf::find_tensor_type(scheme.mixture->base)->bits_per_weight();
     estimate.bytes = static_cast<uint64_t>(static_cast<double>(input.parameters) * bits / 8);
-    estimate.notes.push_back(fmt::format(
-        "size as if every tensor were {}; {} gives some of them more bits", scheme.mixture->base,
-        scheme.name));
+    estimate.notes.push_back(
+        fmt::format("size as if every tensor were {}; {} gives some of them more bits",
+                    scheme.mixture->base, scheme.name));
   }
   for (const TensorPlan& tensor :
        plan_tensors(spec, plan, dense, [](const std::string&) { return DType::f32; })) {
-    if (scheme.mixture == nullptr && (!tensor.layout || !options.budget)) estimate.bytes += bytes_of(tensor);
+    if (scheme.mixture == nullptr && (!tensor.layout || !options.budget))
+      estimate.bytes += bytes_of(tensor);
     quantized += tensor.layout ? count_of(tensor.shape) : 0;
   }
 

@@ -34,7 +34,8 @@ struct GptqCodes {
   std::vector<double> row_losses;
 };
 
-/// The codes alone, of `layout`'s bits and groups, on scales and zeros (of any value) that are given.
+/// The codes alone, of `layout`'s bits and groups, on scales and zeros (of any value) that are
+/// given.
 GptqCodes gptq_codes(std::span<const float> w, int64_t rows, const HessianFactor& factor,
                      const QuantLayout& layout, const GroupScales& scales);
 

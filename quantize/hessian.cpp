@@ -170,8 +170,8 @@ double output_energy(std::span<const float> e, int64_t rows, std::span<const flo
     parallel_for(count, 16, [&](int64_t begin, int64_t end) {
       for (int64_t row = begin; row < end; ++row)
         for (int64_t j = row * size; j < (row + 1) * size; ++j)
-          energy[static_cast<size_t>(first + row)] += static_cast<double>(from[j]) *
-                                                      static_cast<double>(product[static_cast<size_t>(j)]);
+          energy[static_cast<size_t>(first + row)] +=
+              static_cast<double>(from[j]) * static_cast<double>(product[static_cast<size_t>(j)]);
     });
   }
   return std::accumulate(energy.begin(), energy.end(), 0.0);

@@ -76,9 +76,8 @@ Outcome encode_weights(std::span<const float> target, const QuantModule& module,
   std::span<const float> importance;
   if (options.scale_search != "minmax" && picture != nullptr)
     importance = feedback ? picture->importance : picture->diagonal;
-  outcome.blocks =
-      round_to_blocks(target, module.linear.out, module.linear.in, *module.block_type, importance,
-                      feedback ? &picture->factor : nullptr);
+  outcome.blocks = round_to_blocks(target, module.linear.out, module.linear.in, *module.block_type,
+                                   importance, feedback ? &picture->factor : nullptr);
   return outcome;
 }
 
@@ -110,11 +109,12 @@ nlohmann::ordered_json row_of(const QuantModule& module, const Outcome& outcome,
                               const InputMoments* moments, const InputPicture* picture) {
   std::vector<float> error = outcome.values();
   for (size_t i = 0; i < error.size(); ++i) error[i] = target[i] - error[i];
-  nlohmann::ordered_json row = {{"module", module.name},
-                                {"layout", module.block_type != nullptr ? std::string(module.block_type->name)
-                                                                 : module.layout.name()},
-                                {"method", outcome.method},
-                                {"relative_weight_error", squares(error) / squares(w)}};
+  nlohmann::ordered_json row = {
+      {"module", module.name},
+      {"layout",
+       module.block_type != nullptr ? std::string(module.block_type->name) : module.layout.name()},
+      {"method", outcome.method},
+      {"relative_weight_error", squares(error) / squares(w)}};
   if (moments == nullptr) return row;
   row["tokens"] = moments->tokens;
   if (picture == nullptr) return row;

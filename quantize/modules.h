@@ -43,8 +43,9 @@ struct QuantPlan {
 QuantPlan plan_modules(const ModelSpec& spec, const QuantizeOptions& options, DType scale_dtype,
                        const std::string& where);
 
-/// All layers of a model, with the block types that the mixture of a GGUF scheme gives them. A layer
-/// that the file holds otherwise than row by row is a fallback: it is encoded without calibration.
+/// All layers of a model, with the block types that the mixture of a GGUF scheme gives them. A
+/// layer that the file holds otherwise than row by row is a fallback: it is encoded without
+/// calibration.
 QuantPlan plan_block_types(const Model& model, const Scheme& scheme);
 
 /// True when `pattern` names the module: its name, its last part, a glob with * and ?, or after

@@ -56,7 +56,8 @@ struct Change {
 
 class RotatedWeights : public WeightSource {
  public:
-  RotatedWeights(const Model& model, uint64_t seed) : weights_(model.weights), list_(weights_->list()) {
+  RotatedWeights(const Model& model, uint64_t seed)
+      : weights_(model.weights), list_(weights_->list()) {
     const ModelSpec& spec = model.spec;
     Random random(seed);
     hidden_ = random_signs(spec.hidden, random);
@@ -73,7 +74,8 @@ class RotatedWeights : public WeightSource {
     read(spec.tied ? kHead : spec.head.weight, spec.final_norm);
     for (const BlockSpec& block : spec.blocks) {
       const AttentionSpec& a = block.attention;
-      for (const LinearSpec* reader : {&a.q, &a.k, &a.v}) read(reader->weight, block.attention_norm);
+      for (const LinearSpec* reader : {&a.q, &a.k, &a.v})
+        read(reader->weight, block.attention_norm);
       for (const LinearSpec* reader : {&block.mlp.gate, &block.mlp.up})
         if (!reader->weight.empty()) read(reader->weight, block.mlp_norm);
       write(a.o);

@@ -31,13 +31,12 @@ const std::map<std::string_view, std::string>& upper_names() {
 std::span<const Scheme> schemes() {
   static const std::vector<Scheme> kTable = [] {
     std::vector<Scheme> table = {
-      {"W4A16", "4-bit weights, symmetric", 4, true},
-      {"W4A16_ASYM", "4-bit weights with zero points", 4, false},
-      {"W8A16", "8-bit weights, symmetric", 8, true},
-      {"W8A8", "8-bit weights by channel, inputs rounded to int8 by token", 8, true, "int8",
-             0},
-      {"W3A16", "3-bit weights, symmetric", 3, true},
-      {"W3A16_ASYM", "3-bit weights with zero points", 3, false},
+        {"W4A16", "4-bit weights, symmetric", 4, true},
+        {"W4A16_ASYM", "4-bit weights with zero points", 4, false},
+        {"W8A16", "8-bit weights, symmetric", 8, true},
+        {"W8A8", "8-bit weights by channel, inputs rounded to int8 by token", 8, true, "int8", 0},
+        {"W3A16", "3-bit weights, symmetric", 3, true},
+        {"W3A16_ASYM", "3-bit weights with zero points", 3, false},
     };
     for (const gguf_export::Mixture& mixture : gguf_export::mixtures()) {
       const auto* type = gguf::find_tensor_type(mixture.base);
@@ -58,9 +57,8 @@ std::vector<std::string> scheme_names() {
 
 bool is_gguf_scheme(std::string_view name) {
   const auto all = schemes();
-  return std::any_of(all.begin(), all.end(), [&](const Scheme& row) {
-    return row.name == name && row.mixture != nullptr;
-  });
+  return std::any_of(all.begin(), all.end(),
+                     [&](const Scheme& row) { return row.name == name && row.mixture != nullptr; });
 }
 
 const Scheme& find_scheme(std::string_view name, const std::string& where) {

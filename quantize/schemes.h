@@ -15,8 +15,8 @@ struct Scheme {
   std::string_view name, summary;
   int bits = 4;
   bool symmetric = true;
-  std::string_view activations = "float";  // how activations enter the product
-  int64_t group = 128;                     // default group size
+  std::string_view activations = "float";         // how activations enter the product
+  int64_t group = 128;                            // default group size
   const gguf_export::Mixture* mixture = nullptr;  // of a GGUF scheme, whose types say the rest
 };
 

@@ -10,8 +10,8 @@
 #include "compress/architecture/family.h"
 #include "compress/architecture/storage.h"
 #include "compress/base/error.h"
-#include "compress/base/mapped_pages.h"
 #include "compress/base/hash.h"
+#include "compress/base/mapped_pages.h"
 #include "compress/base/progress.h"
 #include "compress/pipeline/calibration.h"
 #include "compress/pipeline/float_input.h"
@@ -40,7 +40,8 @@ void check_gguf(const QuantizeOptions& options, const Node& node, Problems& prob
   if (gguf != (options.format == "gguf"))
     problems.add(fmt::format("format {} cannot hold scheme {}", options.format, options.scheme),
                  node["format"].where(),
-                 gguf ? "leave format out" : "GGUF schemes: Q4_0, Q4_K_M and others of `attar list schemes`");
+                 gguf ? "leave format out"
+                      : "GGUF schemes: Q4_0, Q4_K_M and others of `attar list schemes`");
   if (!gguf) return;
   if (options.method != "gptq" && options.method != "rtn")
     problems.add(fmt::format("method {} is not for GGUF schemes", options.method),
@@ -48,8 +49,9 @@ void check_gguf(const QuantizeOptions& options, const Node& node, Problems& prob
   if (options.scale_search != "minmax" && options.scale_search != "hessian")
     problems.add(fmt::format("scale_search {} is not for GGUF schemes", options.scale_search),
                  node["scale_search"].where(), "minmax (the types' own) or hessian");
-  for (const char* key : {"group_size", "overrides", "budget", "targets", "ignore", "fold",
-                          "signed_scales", "refine", "rotate", "lm_head", "embedding", "scale_dtype", "dense_dtype"})
+  for (const char* key :
+       {"group_size", "overrides", "budget", "targets", "ignore", "fold", "signed_scales", "refine",
+        "rotate", "lm_head", "embedding", "scale_dtype", "dense_dtype"})
     if (node[key].defined())
       problems.add(fmt::format("the scheme {} leaves no choice of {}", options.scheme, key),
                    node[key].where(), "leave it out, or choose a scheme like W4A16");
@@ -238,10 +240,12 @@ class QuantizeRun {
       saved = now;
     }
     progress.update(blocks);
-    if (checkpoint.finished() == blocks && plan_.modules.back().block < 0) quantize_ends(checkpoint);
+    if (checkpoint.finished() == blocks && plan_.modules.back().block < 0)
+      quantize_ends(checkpoint);
     if (gguf() && calibrates(options_) && spec_.task == Task::causal_lm) {
       const InputMoments moments = head_moments();
-      std::vector<float>& importance = head_importance_[Storage(spec_).stored_name(spec_.head.weight)];
+      std::vector<float>& importance =
+          head_importance_[Storage(spec_).stored_name(spec_.head.weight)];
       for (int64_t j = 0; j < moments.size; ++j)
         importance.push_back(
             static_cast<float>(moments.gram[static_cast<size_t>(j * (moments.size + 1))] /

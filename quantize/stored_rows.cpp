@@ -50,9 +50,9 @@ void StoredRows::put(int64_t first, int64_t rows, const float* x) {
   parallel_for(rows, kGrain, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row)
       for (int64_t s = 0; s < segments_; ++s)
-        scales_[static_cast<size_t>((first + row) * segments_ + s)] = round_segment(
-            x + row * cols_ + s * kSegment, std::min(kSegment, cols_ - s * kSegment),
-            codes_.get() + (first + row) * cols_ + s * kSegment);
+        scales_[static_cast<size_t>((first + row) * segments_ + s)] =
+            round_segment(x + row * cols_ + s * kSegment, std::min(kSegment, cols_ - s * kSegment),
+                          codes_.get() + (first + row) * cols_ + s * kSegment);
   });
 }
 

@@ -1,5 +1,5 @@
-// Activations that wait between two steps, at half their size: int16 with a scale for every 128 values
-// of a row, an error of at most 2^-16 of their largest magnitude.
+// Activations that wait between two steps, at half their size: int16 with a scale for every 128
+// values of a row, an error of at most 2^-16 of their largest magnitude.
 #pragma once
 
 #include <cstdint>

@@ -17,7 +17,9 @@
 namespace attar {
 namespace {
 
-std::string reason() { return std::strerror(errno); }
+std::string reason() {
+  return std::strerror(errno);
+}
 
 /// A file descriptor that closes itself.
 class Descriptor {
@@ -60,7 +62,7 @@ void release_mapped_pages() {
 MappedFile MappedFile::open(const fs::path& path) {
   Descriptor file(path, O_RDONLY);
   if (file.get() < 0) throw bad_input("cannot open file: " + reason(), path.string());
-  struct stat status{};
+  struct stat status {};
   if (::fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode))
     throw bad_input("not a regular file", path.string());
   MappedFile mapped;
@@ -83,7 +85,9 @@ MappedFile MappedFile::open(const fs::path& path) {
   return mapped;
 }
 
-std::string read_text(const fs::path& path) { return std::string(MappedFile::open(path).text()); }
+std::string read_text(const fs::path& path) {
+  return std::string(MappedFile::open(path).text());
+}
 
 void write_file(const fs::path& path, std::string_view content) {
   fs::path temporary = path;
@@ -192,6 +196,8 @@ uint64_t bytes_on_disk(const fs::path& path) {
   return total;
 }
 
-fs::path executable_directory() { return fs::read_symlink("/proc/self/exe").parent_path(); }
+fs::path executable_directory() {
+  return fs::read_symlink("/proc/self/exe").parent_path();
+}
 
 }  // namespace attar

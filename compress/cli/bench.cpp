@@ -193,9 +193,9 @@ int run(const Command& self, const std::vector<std::string>& args) {
       ("model", po::value(&model), "model and tokenizer: the directory")                       //
       ("prompt", po::value(&speed.prompt)->default_value(speed.prompt), "model: ids to read")  //
       ("generate", po::value(&speed.generate)->default_value(speed.generate),
-       "model: ids to write after them")                                       //
+       "model: ids to write after them")  //
       ("batch", po::value(&speed.batch)->default_value(speed.batch),
-       "model: sequences written side by side, in one more measurement")  //
+       "model: sequences written side by side, in one more measurement")       //
       ("text", po::value(&text), "tokenizer: a file with the text to encode")  //
       ("activations", po::value(&activations)->default_value("exact"),
        "model: how activations enter products with quantized weights: exact, int16 or int8")  //
@@ -218,9 +218,10 @@ int run(const Command& self, const std::vector<std::string>& args) {
   } else if (what == "model") {
     if (model.empty())
       throw bad_input("the model is missing", {}, "usage: attar bench model MODEL");
-    bench_model(model, speed,
-                {parse_activations(activations, "--activations"), parse_kv_format(kv, "--kv-cache")},
-                parsed.json);
+    bench_model(
+        model, speed,
+        {parse_activations(activations, "--activations"), parse_kv_format(kv, "--kv-cache")},
+        parsed.json);
   } else if (what == "tokenizer") {
     if (model.empty() || text.empty())
       throw bad_input("the tokenizer or the text is missing", {},

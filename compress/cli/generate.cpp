@@ -117,12 +117,12 @@ int run(const Command& self, const std::vector<std::string>& args) {
        "draw from the likeliest ids that hold this probability")  //
       ("min-p", po::value(&sampling.min_p)->default_value(0),
        "draw from ids at least this likely, as a share of the likeliest's probability")  //
-      ("seed", po::value(&sampling.seed)->default_value(0), "of the draws")  //
+      ("seed", po::value(&sampling.seed)->default_value(0), "of the draws")              //
       ("activations", po::value(&activations)->default_value("exact"),
        "how inputs enter products with quantized weights: exact, int16 or int8 (each faster)")  //
       ("kv-cache", po::value(&kv)->default_value("float32"),
        "what keys and values are kept as: float32, float16, bfloat16 or int8")  //
-      ("echo", po::bool_switch(), "print the prompt before its continuation")        //
+      ("echo", po::bool_switch(), "print the prompt before its continuation")   //
       ("chat", po::bool_switch(),
        "the prompt is a user's message: use the model's chat template")  //
       ("system", po::value(&system)->default_value(""), "with --chat: the system message");

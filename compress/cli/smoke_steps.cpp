@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <cmath>
 
+#include "compress/pipeline/gguf/metadata.h"
 #include "compress/runtime/encoder.h"
 #include "compress/runtime/model.h"
 #include "export/export.h"
-#include "compress/pipeline/gguf/metadata.h"
 
 namespace attar::cli {
 namespace {

@@ -1,10 +1,9 @@
 #include "compress/formats/quant_format.h"
 
-#include <algorithm>
-#include <array>
 #include <fmt/core.h>
 #include <fmt/ranges.h>
-
+#include <algorithm>
+#include <array>
 
 #include "compress/base/error.h"
 

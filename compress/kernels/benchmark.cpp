@@ -155,9 +155,8 @@ void measure(const Case& c, const KernelBenchmark& options, const Ceilings& ceil
       tops.push_back(top);
       fractions.push_back(values.back() / top);
     }
-    row({c.format, c.group,
-         c.int8_inputs ? "int8 a row" : std::string(to_string(c.activations)),
-         m, options.k, options.n, thread_count(), std::string(kernel_name()), measure.unit,
+    row({c.format, c.group, c.int8_inputs ? "int8 a row" : std::string(to_string(c.activations)), m,
+         options.k, options.n, thread_count(), std::string(kernel_name()), measure.unit,
          median(values), median(tops), median(fractions)});
   }
 }

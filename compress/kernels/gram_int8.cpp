@@ -14,7 +14,7 @@
 namespace attar {
 namespace {
 
-constexpr int64_t kSegment = 128;         // rows in which a column has one scale
+constexpr int64_t kSegment = 128;          // rows in which a column has one scale
 constexpr int64_t kChunk = 16 * kSegment;  // rows that are summed in float32
 constexpr uint32_t kSigns = 0x80808080;    // turns four codes into four codes + 128 and back
 

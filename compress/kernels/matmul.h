@@ -37,9 +37,9 @@ std::string_view to_string(Activations activations);
 Activations parse_activations(std::string_view name, const std::string& where);
 
 /// y[m, w.rows] = x[m, w.cols] · Wᵀ, row-major, y overwritten. Threads: the process's pool.
-/// Dense weights (and all but int8 activations with groups that are no multiple of 8 columns): every
-/// output is one chain of fused steps, sum = fma(x[k], w[k], sum) for k = 0, 1, …, w as float32,
-/// (code − zero) · scale for integers.
+/// Dense weights (and all but int8 activations with groups that are no multiple of 8 columns):
+/// every output is one chain of fused steps, sum = fma(x[k], w[k], sum) for k = 0, 1, …, w as
+/// float32, (code − zero) · scale for integers.
 void matmul(const float* x, int64_t m, const PackedMatrix& w, float* y,
             Activations activations = Activations::exact);
 

@@ -59,7 +59,8 @@ struct EvaluateSection {
     v("reference", reference, "the stage (or model) that relative metrics refer to, or none");
     v("metrics", metrics, "what to measure; default: all that apply");
     v("activations", activations,
-      "how inputs enter products with quantized weights: exact, or rounded by groups to int16 or int8, "
+      "how inputs enter products with quantized weights: exact, or rounded by groups to int16 or "
+      "int8, "
       "each faster; the reference is always exact",
       one_of("exact", "int16", "int8"));
     v("models", models, "stages (or model) to measure; default: the model and every stage");

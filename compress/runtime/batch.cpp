@@ -25,8 +25,7 @@ BlockState empty_state(const RuntimeModel& model) {
 
 Batch::Batch(std::shared_ptr<const RuntimeModel> model, int64_t sequences)
     : model_(std::move(model)),
-      states_(model_->spec().blocks.size() * static_cast<size_t>(sequences),
-              empty_state(*model_)),
+      states_(model_->spec().blocks.size() * static_cast<size_t>(sequences), empty_state(*model_)),
       ids_(static_cast<size_t>(sequences)) {}
 
 bool Batch::reads_again(int64_t sequence, int64_t length) const {

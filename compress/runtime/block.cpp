@@ -125,12 +125,10 @@ void Block::mix(Half half, const float* hidden, int64_t count, BlockState* state
     w.attention->mix(x.get(), count, *state, rope, out, activations, observer);
 }
 
-void Block::mix_delta_net(const float* x, int64_t count, BlockState& state,
-                          Activations activations, float* out,
-                          const LinearObserver& observer) const {
+void Block::mix_delta_net(const float* x, int64_t count, BlockState& state, Activations activations,
+                          float* out, const LinearObserver& observer) const {
   const DeltaNet& net = *weights_->delta_net;
-  if (state.sequences.empty())
-    return net.mix(x, count, state.delta, out, activations, observer);
+  if (state.sequences.empty()) return net.mix(x, count, state.delta, out, activations, observer);
   const int64_t width = mixed_width(Half::attention);
   for (int64_t row = 0; row < count; ++row)
     net.mix(x + row * weights_->hidden, 1, state.sequences[static_cast<size_t>(row)]->delta,

@@ -89,8 +89,8 @@ uint64_t KvCache::bytes() const {
 }
 
 void KvCache::append_key(int64_t head, int64_t position, const float* from) {
-  std::byte* panel = keys_[static_cast<size_t>(head)].data() +
-                     position / kPanel * kPanel * depth_ * element();
+  std::byte* panel =
+      keys_[static_cast<size_t>(head)].data() + position / kPanel * kPanel * depth_ * element();
   const int64_t lane = position % kPanel;
   if (format_ == KvFormat::f32) {
     auto* to = reinterpret_cast<float*>(panel) + lane;
@@ -167,8 +167,7 @@ void KvCache::append(const float* keys, const float* values, int64_t count, int6
 }
 
 const float* KvCache::keys(int64_t head, int64_t first, float* scratch) const {
-  const std::byte* panel =
-      keys_[static_cast<size_t>(head)].data() + first * depth_ * element();
+  const std::byte* panel = keys_[static_cast<size_t>(head)].data() + first * depth_ * element();
   if (format_ == KvFormat::f32) return reinterpret_cast<const float*>(panel);
   PackedView view{};
   view.format = packed(format_);
@@ -178,8 +177,8 @@ const float* KvCache::keys(int64_t head, int64_t first, float* scratch) const {
   view.zero = 128;
   view.data = panel;
   if (format_ == KvFormat::int8)
-    view.scales = reinterpret_cast<const std::byte*>(
-        key_scales_[static_cast<size_t>(head)].data() + first);
+    view.scales =
+        reinterpret_cast<const std::byte*>(key_scales_[static_cast<size_t>(head)].data() + first);
   kernels().widen(view, 0, 0, head_dim_, scratch);
   return scratch;
 }

@@ -49,8 +49,8 @@ class KvCache {
 
   KvFormat format_;
   int64_t length_ = 0, head_dim_ = 0, depth_ = 0, parts_ = 0;  // depth: of a panel of keys
-  std::vector<std::vector<std::byte>> keys_;    // per head: [panel][depth][32]
-  std::vector<std::vector<std::byte>> values_;  // per head and part: [position][32]
+  std::vector<std::vector<std::byte>> keys_;                   // per head: [panel][depth][32]
+  std::vector<std::vector<std::byte>> values_;                 // per head and part: [position][32]
   std::vector<std::vector<float>> key_scales_, value_scales_;  // int8: per head, [position]
 };
 

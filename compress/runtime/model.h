@@ -81,9 +81,7 @@ class Session {
   explicit Session(std::shared_ptr<const RuntimeModel> model) : batch_(std::move(model), 1) {}
   int64_t position() const { return batch_.position(0); }
   std::vector<float> advance(std::span<const int32_t> ids) { return batch_.read(0, ids); }
-  void advance_all(std::span<const int32_t> ids, float* logits) {
-    batch_.read_all(0, ids, logits);
-  }
+  void advance_all(std::span<const int32_t> ids, float* logits) { batch_.read_all(0, ids, logits); }
 
  private:
   Batch batch_;

@@ -31,8 +31,9 @@ int32_t Sampler::next(std::span<const float> logits) {
   std::vector<double> weights;  // as shares of the likeliest one's
   double total = 0;
   for (const int32_t id : ids) {
-    const double weight = std::exp(
-        (static_cast<double>(logit(id)) - static_cast<double>(logit(ids[0]))) / options_.temperature);
+    const double weight =
+        std::exp((static_cast<double>(logit(id)) - static_cast<double>(logit(ids[0]))) /
+                 options_.temperature);
     if (weight < options_.min_p) break;
     weights.push_back(weight);
     total += weight;
@@ -40,7 +41,8 @@ int32_t Sampler::next(std::span<const float> logits) {
   // The fewest ids whose probability reaches top_p.
   size_t kept = 0;
   double mass = 0;
-  while (kept < weights.size() && (kept == 0 || mass < options_.top_p * total)) mass += weights[kept++];
+  while (kept < weights.size() && (kept == 0 || mass < options_.top_p * total))
+    mass += weights[kept++];
 
   Random random(state_);
   double target = random.uniform() * mass;

@@ -26,7 +26,7 @@ struct Rate {
 
 struct Speed {
   Rate prefill_tokens_per_s, decode_tokens_per_s;
-  Rate batch_tokens_per_s;  // of all sequences of the batch together, after short prompts
+  Rate batch_tokens_per_s;         // of all sequences of the batch together, after short prompts
   double first_token_seconds = 0;  // median: from the prompt's ids to the first logits
   uint64_t peak_rss_bytes = 0;     // of the process, before the batch
 };

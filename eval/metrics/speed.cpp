@@ -20,8 +20,7 @@ void measure(const MetricInput& input, std::vector<EvaluationRow>& rows) {
   };
   add("prefill_tokens_per_s", m.prefill_tokens_per_s);
   if (m.decode_tokens_per_s) add("decode_tokens_per_s", *m.decode_tokens_per_s);
-  if (m.batch_decode_tokens_per_s)
-    add("batch_decode_tokens_per_s", *m.batch_decode_tokens_per_s);
+  if (m.batch_decode_tokens_per_s) add("batch_decode_tokens_per_s", *m.batch_decode_tokens_per_s);
   if (m.batch_texts_per_s) add("batch_texts_per_s", *m.batch_texts_per_s, "texts/s");
   if (m.first_token_seconds) add("first_token_seconds", *m.first_token_seconds, "s");
   if (m.load_seconds) add("load_seconds", *m.load_seconds, "s");
@@ -31,7 +30,8 @@ void measure(const MetricInput& input, std::vector<EvaluationRow>& rows) {
 
 Metric speed_metric() {
   return {"speed",
-          "tokens a second, reading a prompt and writing after it, at batch 1 and 8; time to load and to "
+          "tokens a second, reading a prompt and writing after it, at batch 1 and 8; time to load "
+          "and to "
           "the first token",
           "tokens/s",
           true,

@@ -26,7 +26,7 @@ std::vector<int32_t> random_ids(size_t count, uint64_t seed) {
 TEST(Overlap, CountsTokensOfSharedRunsOnce) {
   auto ids = random_ids(400, 1);
   const auto other = random_ids(300, 2);
-  std::copy_n(other.begin() + 17, 40, ids.begin() + 5);    // a run of 40 in the first window
+  std::copy_n(other.begin() + 17, 40, ids.begin() + 5);     // a run of 40 in the first window
   std::copy_n(other.begin() + 117, 31, ids.begin() + 150);  // one too short
   std::copy_n(other.begin() + 201, 60, ids.begin() + 170);  // 30 on either side of a window's end
   const Overlap overlap = find_overlap(windows_of(ids, 200), windows_of(other, 100));
@@ -48,7 +48,8 @@ TEST(Overlap, CountsRepeatedWindowsAndTakesShortAndEmptyOnes) {
   EXPECT_EQ(find_overlap(windows_of(ids, 32), windows_of(random_ids(64, 4), 64)).repeated, 2);
   EXPECT_EQ(find_overlap(windows_of(ids, 32), {}).shared, 0);
   EXPECT_EQ(find_overlap({}, windows_of(ids, 32)).tokens, 0);
-  EXPECT_EQ(find_overlap(windows_of(ids, 16), windows_of(ids, 16)).shared, 0);  // shorter than a run
+  EXPECT_EQ(find_overlap(windows_of(ids, 16), windows_of(ids, 16)).shared,
+            0);  // shorter than a run
 }
 
 }  // namespace

@@ -49,7 +49,8 @@ TEST(Gram, FromInt8IsWithinItsBoundAndTheSameEverywhere) {
     accumulate_gram(x.data(), rows, cols, exact.data());
     for (const KernelTable* table : variants())
       for (const int threads : {1, 3}) {
-        SCOPED_TRACE(::testing::Message() << table->name << ", threads " << threads << ", " << rows);
+        SCOPED_TRACE(::testing::Message()
+                     << table->name << ", threads " << threads << ", " << rows);
         use_kernels(*table);
         set_thread_count(threads);
         std::vector<double> h(exact.size());
@@ -70,8 +71,8 @@ TEST(Gram, FromInt8IsWithinItsBoundAndTheSameEverywhere) {
 }
 
 TEST(Gram, FromInt8SaysThatAColumnIsNotFinite) {
-  for (const float bad : {std::numeric_limits<float>::quiet_NaN(),
-                          std::numeric_limits<float>::infinity()}) {
+  for (const float bad :
+       {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
     std::vector<float> x(20 * 3, 1.0f);
     x[7] = bad;  // row 2, column 1
     std::vector<double> h(9);

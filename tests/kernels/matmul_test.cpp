@@ -127,7 +127,7 @@ std::vector<float> integer_reference(const std::vector<float>& x, int64_t m,
           chains[d] = std::fma(static_cast<float>(sums[d]), q.scales[at(n, q.groups(), g)] * scale,
                                chains[d]);
       }
-      y.push_back(codes.n == 3 ? chains[2] + (chains[1] + chains[0])
+      y.push_back(codes.n == 3   ? chains[2] + (chains[1] + chains[0])
                   : codes.n == 2 ? chains[1] + chains[0]
                                  : chains[0]);
     }
@@ -227,8 +227,7 @@ TEST(Matmul, WeightsMadeForInt8InputsTakeOneScaleARow) {
         auto x = normals(random, m * cols);
         const auto expected =
             integer_reference(x, m, q, group == 0 ? (cols + 7) / 8 * 8 : group, {1, true});
-        for (const auto activations :
-             {Activations::exact, Activations::int16, Activations::int8})
+        for (const auto activations : {Activations::exact, Activations::int16, Activations::int8})
           check_bytes(PackedMatrix::pack(q), x, m, expected, activations);
       }
   auto odd = random_quantized(random, 8, 12, true, 8, 48);
@@ -298,8 +297,7 @@ TEST(Matmul, Int8ActivationsLetBadInputShow) {
   for (const float bad : {NAN, INFINITY}) {
     x[20] = bad;
     for (const KernelTable* table : variants())
-      for (const auto activations :
-           {Activations::exact, Activations::int16, Activations::int8}) {
+      for (const auto activations : {Activations::exact, Activations::int16, Activations::int8}) {
         const KernelGuard guard;
         use_kernels(*table);
         matmul(x.data(), 1, even, y.data(), activations);

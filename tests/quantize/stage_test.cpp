@@ -111,8 +111,8 @@ TEST_F(QuantizeStage, EmbeddingsAreQuantizedTiedOrNot) {
 }
 
 TEST_F(QuantizeStage, RotatedModelsKeepTheirFunctionAndReadBack) {
-  for (const std::string name : {"llama_gqa", "mistral_swa", "qwen2", "qwen3", "smollm3_nope",
-                                 "phi3_longrope"}) {
+  for (const std::string name :
+       {"llama_gqa", "mistral_swa", "qwen2", "qwen3", "smollm3_nope", "phi3_longrope"}) {
     if (!has_fixture(name)) GTEST_SKIP() << "no reference model " << name;
     const Model before = open_model(golden_model(name));
     const StageRun result = run_stage(quantize_stage(), golden_model(name), ids_,
@@ -146,8 +146,8 @@ TEST_F(QuantizeStage, LayersThatFewTokensReachAreRoundedToNearest) {
 }
 
 TEST_F(QuantizeStage, GgufSchemesReadBackForEveryFamily) {
-  for (const std::string name : {"llama_gqa", "qwen3", "gemma2", "phi3_longrope", "gpt2", "gpt_neox",
-                                 "qwen3_5_text"}) {
+  for (const std::string name :
+       {"llama_gqa", "qwen3", "gemma2", "phi3_longrope", "gpt2", "gpt_neox", "qwen3_5_text"}) {
     if (!has_fixture(name)) GTEST_SKIP() << "no reference model " << name;
     const StageRun result = run_stage(quantize_stage(), golden_model(name), ids_,
                                       "method: gptq, scheme: Q4_0, data: calibration");

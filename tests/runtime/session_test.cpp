@@ -96,7 +96,8 @@ TEST(Batch, EverySequenceHasTheLogitsThatItHasAlone) {
       std::vector<Session> alone(4, Session(model));
       for (int64_t i = 0; i < 4; ++i) {
         const auto prompt = all.subspan(static_cast<size_t>(i), static_cast<size_t>(lengths[i]));
-        EXPECT_TRUE(same_bytes(batch.read(i, prompt), alone[static_cast<size_t>(i)].advance(prompt)));
+        EXPECT_TRUE(
+            same_bytes(batch.read(i, prompt), alone[static_cast<size_t>(i)].advance(prompt)));
       }
       for (size_t step = 40; step < 56; ++step) {
         std::vector<int64_t> who = {0, 1, 2, 3};
@@ -128,9 +129,8 @@ TEST(KvCache, SmallerFormatsStayCloseAndDependOnNeitherPiecesNorThreads) {
     const auto exact = all_logits(whole, ids, ids.size());
     float largest = 0;
     for (const float value : exact) largest = std::max(largest, std::abs(value));
-    for (const auto& [format, share] : {std::pair{KvFormat::f16, 2e-3f},
-                                        {KvFormat::bf16, 2e-2f},
-                                        {KvFormat::int8, 3e-2f}}) {
+    for (const auto& [format, share] :
+         {std::pair{KvFormat::f16, 2e-3f}, {KvFormat::bf16, 2e-2f}, {KvFormat::int8, 3e-2f}}) {
       SCOPED_TRACE(name + " " + std::string(to_string(format)));
       const auto model = kept(name, format);
       const auto logits = all_logits(model, ids, ids.size());

@@ -33,7 +33,8 @@ void put_codes(const uint8_t* codes, std::byte* block) {
   }
   for (int64_t j = 0; j < 64; ++j) {
     int packed = 0;
-    for (int64_t k = 0; k < 4; ++k) packed |= (codes[j / 32 * 128 + k * 32 + j % 32] & 3) << (2 * k);
+    for (int64_t k = 0; k < 4; ++k)
+      packed |= (codes[j / 32 * 128 + k * 32 + j % 32] & 3) << (2 * k);
     put_byte(block, kLow + j, packed);
   }
 }

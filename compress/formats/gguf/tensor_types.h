@@ -21,8 +21,8 @@ struct TensorType {
   /// A row of `cols` floats -> its blocks. `importance` [cols] says how much the square of each
   /// column's error counts, or is null. cols is a multiple of `block`.
   void (*encode)(const float* from, int64_t cols, const float* importance, std::byte* to) = nullptr;
-  /// Of integer types: bits of a code, weights that share a scale, and what puts other codes [block]
-  /// (0 … 2^bits − 1) into an encoded block, whose scales stay.
+  /// Of integer types: bits of a code, weights that share a scale, and what puts other codes
+  /// [block] (0 … 2^bits − 1) into an encoded block, whose scales stay.
   int bits = 0;
   int64_t group = 0;
   void (*put_codes)(const uint8_t* codes, std::byte* block) = nullptr;

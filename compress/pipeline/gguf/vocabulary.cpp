@@ -11,10 +11,10 @@
 #include "compress/base/error.h"
 #include "compress/formats/gguf/file.h"
 #include "compress/formats/json.h"
+#include "compress/pipeline/gguf/metadata.h"
 #include "compress/tokenizer/chat_template.h"
 #include "compress/tokenizer/published_patterns.h"
 #include "compress/tokenizer/tokenizer.h"
-#include "compress/pipeline/gguf/metadata.h"
 
 namespace attar::gguf_export {
 namespace {

@@ -79,8 +79,7 @@ class FileWriter {
       for (const gguf::Link& link : entry.links) {
         const bool as_it_is = entry.type->put_codes != nullptr && link.columns.empty() &&
                               !link.minus_exp && factor_of(entry) == 1;
-        const auto [found, added] =
-            types.emplace(link.published, as_it_is ? entry.type : nullptr);
+        const auto [found, added] = types.emplace(link.published, as_it_is ? entry.type : nullptr);
         if (!added && found->second != entry.type) found->second = nullptr;
       }
     std::erase_if(types, [](const auto& row) { return row.second == nullptr; });

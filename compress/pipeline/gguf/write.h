@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "compress/architecture/model.h"
-#include "compress/pipeline/stage.h"
 #include "compress/pipeline/gguf/mixtures.h"
+#include "compress/pipeline/stage.h"
 
 namespace attar::gguf_export {
 
@@ -28,8 +28,8 @@ std::map<std::string, const gguf::TensorType*> matrix_types(const Model& model,
 
 /// Writes `path`. Matrices that are quantized in the model with the same codes as the file's type
 /// has (int4 or int8, symmetric, groups that 32 divides, float16 scales) keep their codes; those
-/// that `ready` gives are taken as they are, and every other is encoded from its values. Throws bad_input before anything is written when the model
-/// cannot be said in GGUF.
+/// that `ready` gives are taken as they are, and every other is encoded from its values. Throws
+/// bad_input before anything is written when the model cannot be said in GGUF.
 void write(const Model& model, const Mixture& mixture, const Importance& importance,
            const std::filesystem::path& path, StageReport& report, const ReadyRows& ready = {});
 
