@@ -78,6 +78,14 @@ HiddenStream last_hidden(const ModelSpec& spec, const WeightSource& weights,
   return stream;
 }
 
+Divergence divergence_of(const Model& model, const Model& other, std::span<const int32_t> ids,
+                         int64_t window) {
+  const HiddenStream before = last_hidden(model.spec, *model.weights, ids, window);
+  const HiddenStream after = last_hidden(other.spec, *other.weights, ids, window);
+  const OutputHead reference(model.spec, *model.weights), candidate(other.spec, *other.weights);
+  return compare_predictions(reference, before, candidate, after, ids, model.spec.vocab);
+}
+
 }  // namespace
 
 std::vector<TensorPlan> plan_tensors(const ModelSpec& spec, const QuantPlan& plan,
@@ -145,11 +153,7 @@ Check check_emitted(const Model& model, const std::vector<TensorPlan>& tensors,
 Check check_same_function(const Model& model, const Model& other, std::span<const int32_t> ids,
                           int64_t window) {
   constexpr double kMost = 1e-4;  // what rounding tables to 16 bits may leave
-  const HiddenStream before = last_hidden(model.spec, *model.weights, ids, window);
-  const HiddenStream after = last_hidden(other.spec, *other.weights, ids, window);
-  const OutputHead reference(model.spec, *model.weights), candidate(other.spec, *other.weights);
-  const double kl =
-      compare_predictions(reference, before, candidate, after, ids, model.spec.vocab).kl;
+  const double kl = divergence_of(model, other, ids, window).kl;
   return {"rotation", std::isfinite(kl) && kl <= kMost,
           fmt::format("KL {:.2e} nats to the model before it on {} ids (at most {})", kl,
                       ids.size(), kMost)};
@@ -157,18 +161,12 @@ Check check_same_function(const Model& model, const Model& other, std::span<cons
 
 Check probe_emitted(const Model& model, const std::filesystem::path& directory,
                     std::span<const int32_t> ids, int64_t window, double max_kl) {
-  const Model written = open_model(directory);
-  const ModelSpec& spec = model.spec;
-  const HiddenStream before = last_hidden(spec, *model.weights, ids, window);
-  const HiddenStream after = last_hidden(spec, *written.weights, ids, window);
-  const OutputHead reference(spec, *model.weights), candidate(spec, *written.weights);
-
-  const Divergence mean = compare_predictions(reference, before, candidate, after, ids, spec.vocab);
+  const Divergence mean = divergence_of(model, open_model(directory), ids, window);
   const double kl = mean.kl, ratio = std::exp(mean.reference - mean.candidate);
   return {"probe", std::isfinite(kl) && std::isfinite(ratio) && kl <= max_kl,
           fmt::format("KL {:.5f} nats, perplexity ratio {:.4f} on {} calibration windows of {} ids "
                       "(KL may be at most {})",
-                      kl, ratio, before.windows(), window, max_kl)};
+                      kl, ratio, std::ssize(ids) / window, window, max_kl)};
 }
 
 }  // namespace attar

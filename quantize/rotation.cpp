@@ -52,6 +52,7 @@ struct Change {
   float norm_offset = 0;
   const Signs *input = nullptr, *output = nullptr;  // of its columns, of its rows
   bool ones = false;                                // a norm that has been folded away
+  bool keeps_type = false;                          // a table: not made float32
 };
 
 class RotatedWeights : public WeightSource {
@@ -70,8 +71,11 @@ class RotatedWeights : public WeightSource {
       head.name = kHead;
       list_.push_back(head);
     }
+    const std::string head = spec.tied ? kHead : spec.head.weight;
     changes_[spec.embedding].input = &hidden_;
-    read(spec.tied ? kHead : spec.head.weight, spec.final_norm);
+    read(head, spec.final_norm);
+    changes_[spec.embedding].keeps_type = true;
+    changes_[head].keeps_type = head == kHead;
     for (const BlockSpec& block : spec.blocks) {
       const AttentionSpec& a = block.attention;
       for (const LinearSpec* reader : {&a.q, &a.k, &a.v})
@@ -113,8 +117,7 @@ class RotatedWeights : public WeightSource {
     if (!change.norm.empty()) fold_norm(change, cols, values);
     if (change.output != nullptr) rotate_columns(values, cols, *change.output);
     if (change.input != nullptr) rotate_rows(values, cols, *change.input);
-    const bool table = change.input == &hidden_ && change.output == nullptr && is_table(name);
-    return dense_tensor(values, dense.shape, table ? dense.dtype : DType::f32);
+    return dense_tensor(values, dense.shape, change.keeps_type ? dense.dtype : DType::f32);
   }
 
  private:
@@ -130,9 +133,6 @@ class RotatedWeights : public WeightSource {
   void write(const LinearSpec& linear) {
     changes_[linear.weight].output = &hidden_;
     if (!linear.bias.empty()) changes_[linear.bias].output = &hidden_;
-  }
-  bool is_table(std::string_view name) const {
-    return name == kHead || changes_.find(name)->second.norm.empty();
   }
   void fold_norm(const Change& change, int64_t cols, std::vector<float>& values) const {
     const std::vector<float> norm = weights_->floats(change.norm);

@@ -37,10 +37,6 @@ class Descriptor {
   int fd_;
 };
 
-}  // namespace
-
-namespace {
-
 /// Every mapping that is alive.
 struct Mappings {
   std::mutex mutex;

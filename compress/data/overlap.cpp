@@ -4,16 +4,15 @@
 #include <set>
 #include <vector>
 
+#include "compress/base/random.h"
+
 namespace attar {
 namespace {
 
 constexpr uint64_t kBase = 0x9e3779b97f4a7c15;  // odd, so that its powers never vanish modulo 2^64
 
 uint64_t term(int32_t id) {  // ids are small and alike; their bits are spread first
-  uint64_t x = static_cast<uint64_t>(id) + 1;
-  x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9;
-  x = (x ^ x >> 27) * 0x94d049bb133111eb;
-  return x ^ x >> 31;
+  return Random(static_cast<uint64_t>(id)).next();
 }
 
 /// Calls f(start, hash) for every run of `run` ids, by a rolling polynomial.
