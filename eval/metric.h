@@ -79,8 +79,9 @@ struct Metric {
   Needs needs;
   std::vector<std::string_view> rows;  // names of the rows it gives: "kl_mean", "kl_p99" …
   void (*measure)(const MetricInput& input, std::vector<EvaluationRow>& rows);
-  bool relative = false;   // means something only beside a reference
-  bool by_default = true;  // measured when no metric is named
+  bool relative = false;      // means something only beside a reference
+  bool by_default = true;     // measured when no metric is named
+  bool looks_inside = false;  // at the reference's hidden states, which must then be computed
 };
 
 /// All of them, in the order of a report.

@@ -292,5 +292,39 @@ TEST(Metrics, NamesAreDistinct) {
   }
 }
 
+TEST_F(Evaluate, KeptReferencesAreFoundByLaterEvaluations) {
+  const auto small = [&](float by) {
+    return changed("llama_gqa", [by](std::vector<float>& values) {
+      for (float& v : values) v *= 1 + by;
+    });
+  };
+  auto r = request({"llama_gqa"});
+  r.models = {{"near", small(0.01f)}};
+  r.reference = EvaluationModel{"reference", golden("llama_gqa")};
+  r.metrics = {"perplexity", "kl", "top1", "delta_p"};
+  const auto exact = rows_of(r);
+  r.reference_top_k = 32;
+  r.distributions = root_ / "kept";
+  const auto first = rows_of(r);
+  const auto again = rows_of(r);
+  ASSERT_EQ(first.size(), exact.size());
+  for (size_t i = 0; i < first.size(); ++i) {
+    EXPECT_EQ(to_json(first[i]), to_json(again[i]));
+    if (first[i].metric.starts_with("kl"))
+      EXPECT_LE(first[i].value, exact[i].value * 1.01 + 1e-7) << first[i].metric;
+    else
+      EXPECT_EQ(first[i].value, exact[i].value) << first[i].metric;
+  }
+  const auto& kl = row(first, "near", "kl_mean");
+  EXPECT_EQ(kl.details["reference_top_k"], 32);
+  EXPECT_GT(kl.value, 0.3 * row(exact, "near", "kl_mean").value);
+  EXPECT_FALSE(fs::is_empty(root_ / "kept"));
+  r.metrics = {"distortion"};
+  EXPECT_THAT(error_of(r), HasSubstr("hidden states"));
+  r.reference.reset();
+  r.metrics = {"perplexity"};
+  EXPECT_THAT(error_of(r), HasSubstr("no reference"));
+}
+
 }  // namespace
 }  // namespace attar::eval

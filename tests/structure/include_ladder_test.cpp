@@ -14,9 +14,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const std::vector<std::string> kLadder = {"base",         "recipe",   "formats", "tokenizer",
-                                          "architecture", "kernels",  "runtime", "data",
-                                          "hub",          "model",    "training", "pipeline"};
+const std::vector<std::string> kLadder = {
+    "base",          "recipe", "formats", "tokenizer", "architecture", "kernels", "runtime",
+    "distributions", "data",   "hub",     "model",     "training",     "pipeline"};
 const std::vector<std::string> kAreas = {"distill", "prune", "quantize", "lora", "eval", "export"};
 // The deployable part: an application embeds it without YAML, datasets or LibTorch.
 const std::vector<std::string> kDeployable = {"base",         "formats", "tokenizer",

@@ -1,4 +1,4 @@
-#include "eval/softmax.h"
+#include "compress/distributions/softmax.h"
 
 #include <algorithm>
 #include <bit>
@@ -6,7 +6,7 @@
 
 #include "compress/base/clones.h"
 
-namespace attar::eval {
+namespace attar {
 namespace {
 
 constexpr int64_t kLanes = 16;
@@ -30,6 +30,17 @@ inline __attribute__((always_inline)) float exp_of_negative(float x) {
   p = p * r + 1.0f;
   const int32_t power = (std::bit_cast<int32_t>(shifted) - 0x4b400000 + 127) << 23;
   return p * std::bit_cast<float>(power);
+}
+
+/// Σ exp(factor · (x − largest))
+ATTAR_CLONES void sum_scaled_exponentials(const float* x, int64_t n, float largest, float factor,
+                                          double (&lanes)[kLanes]) {
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes)
+    for (int64_t j = 0; j < kLanes; ++j)
+      lanes[j] += static_cast<double>(exp_of_negative((x[i + j] - largest) * factor));
+  for (int64_t j = 0; i < n; ++i, ++j)
+    lanes[j] += static_cast<double>(exp_of_negative((x[i] - largest) * factor));
 }
 
 double add_up(const double (&lanes)[kLanes]) {
@@ -82,6 +93,12 @@ RowSummary summarize_row(const float* x, int64_t n) {
   return row;
 }
 
+double sum_of_exponentials(const float* x, int64_t n, float largest, float factor) {
+  double lanes[kLanes] = {};
+  sum_scaled_exponentials(x, n, largest, factor, lanes);
+  return add_up(lanes);
+}
+
 double kl_divergence(const float* p, const RowSummary& p_summary, const float* q,
                      const RowSummary& q_summary, int64_t n) {
   double lanes[kLanes] = {};
@@ -89,4 +106,4 @@ double kl_divergence(const float* p, const RowSummary& p_summary, const float* q
   return add_up(lanes) / p_summary.sum - p_summary.log_sum + q_summary.log_sum;
 }
 
-}  // namespace attar::eval
+}  // namespace attar
