@@ -59,9 +59,7 @@ int64_t ScoreCheckpoint::restore(std::vector<TokenScores>& scores) {
       std::memcpy(values.data(), bytes.data(), bytes.size());
     });
     if (file.metadata().at("sha256") != hash_of(scores)) throw bad_input("it is damaged");
-    const int64_t done = std::stoll(file.metadata().at("done"));
-    say(fmt::format("goes on after {} of the units, which were evaluated before", done));
-    return done;
+    return std::stoll(file.metadata().at("done"));
   } catch (const std::exception& e) {
     say(fmt::format("begins anew, {} can't be used: {}", file_.string(), e.what()));
     scores = fresh;

@@ -9,15 +9,14 @@
 #include "compress/base/progress.h"
 #include "compress/base/threads.h"
 #include "compress/distributions/softmax.h"
+#include "compress/runtime/at_once.h"
 #include "eval/distance.h"
 #include "eval/score_checkpoint.h"
 
 namespace attar::eval {
 namespace {
 
-constexpr int64_t kShort = 256;   // units this long are worth a thread each instead of sharing one
 constexpr int64_t kWorthIt = 16;  // ids that sequences share, from which on they are read once
-constexpr int64_t kAtOnce = 64;   // short units between two looks at the clock
 
 /// Logits of some positions and what their rows say.
 struct Chunk {
@@ -77,16 +76,25 @@ class Pass {
     std::string names;
     for (const auto& runner : models_) names += (names.empty() ? "" : ", ") + runner.name;
     Progress progress("evaluating " + names, set_.units(), set_.unit + "s");
-    // Each thread its own short unit; a long one keeps all threads busy by itself.
-    const int64_t at_once = set_.longest() <= kShort ? kAtOnce : 1;
+    int64_t bytes = 0;
+    for (const auto& runner : models_)
+      if (runner.model) bytes += pass_bytes(runner.model->spec());
+    const int64_t at_once = sequences_at_once(set_.longest(), bytes);
     ScoreCheckpoint* const checkpoint = options_.checkpoint;
     int64_t begin = checkpoint ? checkpoint->restore(scores_) : 0;
+    if (begin > 0)
+      say(fmt::format("goes on after {} of {} {}s, evaluated before", begin, set_.units(),
+                      set_.unit));
     while (begin < set_.units()) {
-      if (checkpoint && begin > 0 && (interrupted() || checkpoint->due()))
-        checkpoint->save(scores_, begin);
-      check_interrupted();
       const int64_t count = std::min(at_once, set_.units() - begin);
-      take_units(begin, count);
+      try {
+        take_units(begin, count);
+      } catch (const Error& e) {
+        if (checkpoint && begin > 0 && e.code() == ExitCode::interrupted)
+          checkpoint->save(scores_, begin);
+        throw;
+      }
+      if (checkpoint && checkpoint->due()) checkpoint->save(scores_, begin + count);
       begin += count;
       progress.update(begin);
     }
@@ -106,6 +114,7 @@ class Pass {
   /// Errors of model m say which one, and where in the data.
   template <class F>
   void named(int64_t u, size_t m, const F& work) const {
+    check_interrupted();
     try {
       work();
     } catch (const Error& e) {
@@ -141,10 +150,19 @@ class Pass {
     for (size_t i = 0; i < sequences.size(); ++i)
       places.push_back({u, i, sequences[i], offsets_[first + i]});
     work.hidden.resize(models_.size());
+    clear_deviations(u);
     if (options_.kept) look_up(places, kept);
     const int64_t shared = common_ids(sequences);
     if (shared >= kWorthIt) return take_together(places, shared, kept, work);
     for (const auto& place : places) take_alone(place, kept, work);
+  }
+
+  /// They are sums, and an interrupted pass may have left a part of them.
+  void clear_deviations(int64_t u) {
+    for (auto& scores : scores_) {
+      const auto size = std::ssize(scores.deviation) / set_.units();
+      std::fill_n(scores.deviation.begin() + u * size, size, 0.0);
+    }
   }
 
   /// Takes the reference's scores of a unit from the store, or makes room for them.

@@ -8,21 +8,21 @@
 #include "compress/base/process.h"
 #include "compress/base/progress.h"
 #include "compress/base/threads.h"
+#include "compress/runtime/at_once.h"
 
 namespace attar {
 namespace {
-
-constexpr int64_t kShort = 256;  // sequences this long are worth a thread each
-constexpr int64_t kAtOnce = 64;  // of those, between two looks at the clock
 
 TopRows rows_of(const RuntimeModel& model, std::span<const int32_t> ids, TopRows rows) {
   const auto read = ids.first(ids.size() - 1);
   const int64_t vocab = model.spec().vocab, width = model.spec().hidden, count = std::ssize(read);
   std::vector<float> hidden(static_cast<size_t>(count * width)), logits;
   model.embed(read, hidden.data());
-  for (int64_t b = 0; b < std::ssize(model.spec().blocks); ++b)
+  for (int64_t b = 0; b < std::ssize(model.spec().blocks); ++b) {
+    check_interrupted();
     model.block(b).forward(hidden.data(), count, nullptr, model.rope(b),
                            model.options().activations);
+  }
   rows.resize(count);
   const int64_t step = std::max<int64_t>(64, (int64_t{1} << 20) / vocab);
   for (int64_t begin = 0; begin < count; begin += step) {
@@ -58,9 +58,8 @@ KeptCounts keep_distributions(DistributionStore& store,
   if (missing.empty()) return counts;
   const auto model = load();
   Progress progress(label, total, "sequences");
-  const int64_t at_once = longest <= kShort ? kAtOnce : 1;
+  const int64_t at_once = sequences_at_once(longest, pass_bytes(model->spec()));
   for (int64_t begin = 0; begin < total; begin += at_once) {
-    check_interrupted();
     const int64_t some = std::min(at_once, total - begin);
     std::vector<TopRows> made(static_cast<size_t>(some), store.empty_rows());
     const auto index = [&](int64_t i) { return missing[static_cast<size_t>(begin + i)]; };
@@ -69,6 +68,7 @@ KeptCounts keep_distributions(DistributionStore& store,
         auto& rows = made[static_cast<size_t>(i)];
         rows = rows_of(*model, sequences[index(i)], std::move(rows));
       } catch (const Error& e) {
+        if (e.code() == ExitCode::interrupted) throw;
         throw Error(e.code(), fmt::format("{}, sequence {}: {}", label, index(i), e.what()),
                     e.where(), e.hint());
       }

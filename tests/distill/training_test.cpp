@@ -158,7 +158,7 @@ TEST_F(Stage, LearnsFromWhatWasKeptOfTheTeacher) {
   EXPECT_NEAR(kl("whole", whole), exact, 2e-3 * exact);
   const double kept = kl("part", part);
   EXPECT_LE(kept, exact * 1.02);
-  EXPECT_GE(kept, exact * 0.5);
+  EXPECT_GE(kept, exact * 0.3);  // this teacher is nearly undecided
   EXPECT_EQ(kl("again", again), kept);
   EXPECT_TRUE(live.empty());
   EXPECT_EQ(whole["coverage"].get<double>(), 1);

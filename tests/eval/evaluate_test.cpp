@@ -14,6 +14,7 @@
 #include "compress/formats/model_writer.h"
 #include "compress/formats/safetensors.h"
 #include "eval/metrics/metrics.h"
+#include "tests/support/fixtures.h"
 #include "tests/support/run_command.h"
 
 namespace attar::eval {
@@ -105,18 +106,33 @@ const EvaluationRow& row(const std::vector<EvaluationRow>& rows, const std::stri
   return rows.at(0);
 }
 
-TEST_F(Evaluate, PerplexityEqualsTheReferenceLogits) {
-  for (const char* model : {"llama_gqa", "llama_tied", "qwen3", "mistral_swa", "smollm3_nope"}) {
-    const auto rows = rows_of(request({model}));
-    ASSERT_EQ(rows.size(), 1u);
-    EXPECT_NEAR(rows[0].value / std::exp(golden_loss(golden(model))), 1, 5e-6) << model;
-    EXPECT_EQ(rows[0].n, 46);
-    EXPECT_EQ(rows[0].protocol, "gptq");
-    EXPECT_TRUE(rows[0].ci_low && *rows[0].ci_low <= rows[0].value);
-    EXPECT_TRUE(rows[0].ci_high && *rows[0].ci_high >= rows[0].value);
-    EXPECT_EQ(rows[0].details["windows"], 2);
-  }
+class EveryFamily : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(EveryFamily, PerplexityEqualsTheReferenceLogits) {
+  const std::string model = GetParam();
+  ATTAR_NEEDS_FIXTURE(model);
+  EvaluationRequest request;
+  request.models = {{model, fixture(model)}};
+  request.data.path = fixture(model) / "golden.safetensors";
+  request.data.format = "ids";
+  request.metrics = {"perplexity"};
+  const auto rows = evaluate(request).rows;
+  ASSERT_EQ(rows.size(), 1u);
+  EXPECT_NEAR(rows[0].value / std::exp(golden_loss(fixture(model))), 1, 5e-6);
+  EXPECT_EQ(rows[0].n, 46);
+  EXPECT_EQ(rows[0].protocol, "gptq");
+  EXPECT_TRUE(rows[0].ci_low && *rows[0].ci_low <= rows[0].value);
+  EXPECT_TRUE(rows[0].ci_high && *rows[0].ci_high >= rows[0].value);
+  EXPECT_EQ(rows[0].details["windows"], 2);
 }
+
+INSTANTIATE_TEST_SUITE_P(Fixtures, EveryFamily,
+                         ::testing::Values("llama_gqa", "llama_tied", "llama_llama3rope",
+                                           "mistral_swa", "smollm3_nope", "qwen2", "qwen3",
+                                           "qwen3_next", "qwen3_5_text", "phi3_default",
+                                           "phi3_longrope", "gemma2", "gemma3_text", "gpt2",
+                                           "gpt_neox"),
+                         [](const auto& test) { return std::string(test.param); });
 
 TEST_F(Evaluate, AModelIsItself) {
   auto r = request({"llama_gqa"});
