@@ -100,6 +100,13 @@ EvaluationRow scored_row(const MetricInput& input, std::string metric, double va
 void set_interval(EvaluationRow& row, const std::optional<Interval>& interval,
                   std::string_view units);
 
+/// What each unit adds to numerator and denominator of a row's value, for `details.by_unit`: a
+/// later evaluation of the same units is compared with these pair by pair (see baseline.h).
+/// Denominators that are all 1 are left out. `logarithmic`: the value is the exponential of their
+/// quotient.
+void keep_units(EvaluationRow& row, std::span<const double> numerators,
+                std::span<const double> denominators, bool logarithmic);
+
 /// How a model differs from the reference on the same units, for `details.paired`: the ratio (or,
 /// without `logarithmic`, the difference) of numerators / denominators, with interval and p-value.
 /// With `logarithmic` the quotients are logarithms: exp(model − reference) is the ratio.
