@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -55,7 +57,16 @@ class Tokenizer {
   /// The most ids that encode() gives, when the file asks for truncation; 0: no limit.
   virtual int64_t length_limit() const = 0;
   /// SHA-256 over what decides ids (vocabulary, merges, components); equal tokenizers share it.
-  virtual const std::string& hash() const = 0;
+  /// Not virtual and in a file of its own: a program that never asks does not link libcrypto.
+  const std::string& hash() const;
+
+ protected:
+  /// All that decides ids, a part at a time.
+  virtual void identify(const std::function<void(std::string_view)>& part) const = 0;
+
+ private:
+  mutable std::once_flag hashed_;
+  mutable std::string hash_;
 };
 
 /// Decodes a growing sequence: push() returns the text that is certain so far (an unfinished UTF-8
