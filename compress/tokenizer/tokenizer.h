@@ -74,17 +74,22 @@ class Tokenizer {
 class StreamDecoder {
  public:
   explicit StreamDecoder(std::shared_ptr<const Tokenizer> tokenizer, bool skip_special = true);
+  /// What is pushed from now on continues these ids, whose text is known already: the space before
+  /// a first word is there, as it is within a text.
+  void follow(std::span<const int32_t> ids);
   std::string push(int32_t id);
   /// What was held back. The decoder can then be used anew.
   std::string finish();
 
  private:
+  void find_printed(const std::string& text);
   void forget(const std::string& text);
 
   std::shared_ptr<const Tokenizer> tokenizer_;
   bool skip_special_;
   std::vector<int32_t> ids_;
   size_t printed_ = 0;
+  std::string known_;      // text of the ids to follow, until they are behind
   bool in_bytes_ = false;  // the last token that counts is a byte
 };
 
