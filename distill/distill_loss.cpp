@@ -3,8 +3,10 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "compress/base/error.h"
+#include "compress/base/float_types.h"
 
 namespace attar::distill {
 namespace {
@@ -17,7 +19,39 @@ struct Distribution {
     p.resize(static_cast<size_t>(vocab));
     log_softmax(logits, vocab, temperature, log_p.data(), p.data());
   }
+
+  /// From what was kept of a teacher. How the ids that were not kept share their probability is not
+  /// known: they share it as the student `q` does, both at this temperature. Every f-divergence of
+  /// the two is then that over the kept ids and one event for all others, and so is its gradient
+  /// with p held fixed: Σ q f(r) over the others, where p = r q, has the derivative f(r) − r f'(r)
+  /// with respect to each q, and the one event's q f(p / q) has the same.
+  void complete(const TopRow& kept, const Distribution& q, float temperature);
 };
+
+void Distribution::complete(const TopRow& kept, const Distribution& q, float temperature) {
+  log_p = q.log_p;
+  p = q.p;
+  for (const int32_t id : kept.ids) p[static_cast<size_t>(id)] = 0;
+  double q_rest = 0, named = 0;
+  for (const float value : p) q_rest += static_cast<double>(value);
+  for (const uint16_t bits : kept.log_p) named += std::exp(from_float16(bits) / temperature);
+  const double rest =
+      std::exp(static_cast<double>(temperature == 1.0f ? kept.log_rest : kept.log_rest_softened));
+  // A student that gives the others nothing at all would make the ratio infinite.
+  const double ratio = rest / std::max(q_rest, 1e-37);
+  const auto factor = static_cast<float>(ratio), summand = static_cast<float>(std::log(ratio));
+  if (rest > 0)
+    for (size_t i = 0; i < p.size(); ++i) {
+      p[i] *= factor;
+      log_p[i] += summand;
+    }
+  const double scale = std::log((1 - rest) / named);
+  for (size_t i = 0; i < kept.ids.size(); ++i) {
+    const auto id = static_cast<size_t>(kept.ids[i]);
+    log_p[id] = static_cast<float>(from_float16(kept.log_p[i]) / temperature + scale);
+    p[id] = std::exp(log_p[id]);
+  }
+}
 
 }  // namespace
 
@@ -78,7 +112,10 @@ void DistillLoss::row(const LossInput& input, float scale, float* grad, double* 
     row.q = student.p.data();
   }
   if (distributions_) {
-    teacher.compute(input.teacher, input.vocab, temperature_);
+    if (input.kept)
+      teacher.complete(*input.kept, student, temperature_);
+    else
+      teacher.compute(input.teacher, input.vocab, temperature_);
     row.log_p = teacher.log_p.data();
     row.p = teacher.p.data();
   }

@@ -76,6 +76,9 @@ void train_encoder(StageContext& context, const TrainOptions& options, OpenedMod
 }
 
 void distill_encoder(StageContext& context, DistillOptions options, const OpenedModel& student) {
+  if (options.teacher_top_k)
+    throw bad_input("only the distributions of models that write text are kept",
+                    context.spec.where + ".teacher_top_k", "leave it out");
   const OpenedModel teacher = open_for_training(context.model_of(options.teacher));
   require_same_outputs(student, teacher);
   require_single_label(student.model.spec);

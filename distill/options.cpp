@@ -51,6 +51,21 @@ void DistillOptions::check(const Node& node, Problems& problems) const {
   if (std::all_of(loss->weights.begin(), loss->weights.end(), [](double w) { return w == 0; }))
     problems.add("every loss has weight 0", node["loss"].where(),
                  "for instance {kl: 0.9, ce: 0.1}");
+  if (!teacher_top_k) return;
+  bool looks_at_teacher = false;
+  for (size_t i = 0; i < losses().size(); ++i) {
+    if (loss->weights[i] == 0) continue;
+    looks_at_teacher = looks_at_teacher || losses()[i].needs_teacher();
+    if (losses()[i].needs == LossNeeds::logits)
+      problems.add(std::string("the loss '") + losses()[i].name + "' needs all logits",
+                   node["teacher_top_k"].where(), "leave out teacher_top_k, or use kl");
+    if (losses()[i].needs == LossNeeds::vectors)
+      problems.add("an embedder's vectors are no distributions", node["teacher_top_k"].where(),
+                   "leave out teacher_top_k");
+  }
+  if (!looks_at_teacher)
+    problems.add("no loss looks at the teacher", node["teacher_top_k"].where(),
+                 "leave out teacher_top_k, or give kl a weight");
 }
 
 namespace {

@@ -82,6 +82,7 @@ struct LossWeights {
 
 struct DistillOptions {
   std::string teacher;
+  std::optional<int64_t> teacher_top_k;
   std::optional<LossWeights> loss;
   double temperature = 2.0;
   double jsd_beta = 0.5;
@@ -93,6 +94,10 @@ struct DistillOptions {
   template <class Visitor>
   void fields(Visitor& v) {
     v("teacher", teacher, "the model to learn from: `model` or a stage's name", required());
+    v("teacher_top_k", teacher_top_k,
+      "run the teacher once, before training, and keep that many ids of its distributions and the "
+      "others' probability on disk; default: run it at every step",
+      at_least(1));
     v("loss", loss, "weight of each loss; default: kl 0.9, ce 0.1 (embedders: cosine 1)");
     v("temperature", temperature, "softmax temperature of the losses between teacher and student",
       above(0));

@@ -91,8 +91,11 @@ StageEstimate distill_estimate(const StageSpec& spec, const Recipe& recipe,
                                const EstimateInput& input) {
   const auto options = parsed<DistillOptions>(spec.options);
   const ModelSpec student = read_model_spec(input.config, "config.json");
-  StageEstimate result = estimate(options.training, input.config, &student, recipe);
-  result.notes.push_back("the teacher is counted as large as the student");
+  StageEstimate result =
+      estimate(options.training, input.config, options.teacher_top_k ? nullptr : &student, recipe);
+  result.notes.push_back(options.teacher_top_k
+                             ? "the teacher is run once before training, which is not counted"
+                             : "the teacher is counted as large as the student");
   return result;
 }
 

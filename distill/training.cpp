@@ -15,6 +15,7 @@
 #include "distill/distill_loss.h"
 #include "distill/encoders.h"
 #include "distill/finish.h"
+#include "distill/kept_teacher.h"
 #include "distill/options.h"
 
 namespace attar {
@@ -126,15 +127,17 @@ void distill_model(StageContext& context) {
                          student.model.spec, window, context.seed);
   const distill::DistillLoss loss(options);
   loss.require_fit(false, context.spec.where + ".loss");
+  std::unique_ptr<const DistributionStore> kept;
+  if (options.teacher_top_k) kept = distill::keep_teacher(context, options, teacher, data.train);
   TrainableModel model(student.model.spec, precision(options.training), Weights::trained);
   model.load(*student.model.weights);
   std::optional<TrainableModel> teacher_model;
-  if (loss.needs_teacher()) {
+  if (loss.needs_teacher() && !kept) {
     teacher_model.emplace(teacher.model.spec, precision(options.training), Weights::frozen);
     teacher_model->load(*teacher.model.weights);
   }
   LanguageObjective objective(model, data.train, data.validation ? &*data.validation : nullptr,
-                              loss, teacher_model ? &*teacher_model : nullptr);
+                              loss, teacher_model ? &*teacher_model : nullptr, kept.get());
   const TrainingRun run = distill::run_of(context, options.training, model, objective);
   const TrainingResult result = train(run);
   teacher_model.reset();

@@ -24,6 +24,9 @@ Lack lack_for(const Metric& metric, const std::string& name, const EvaluationReq
   if (metric.relative && !request.reference)
     return {"the metric '" + name + "' needs a reference model", "metrics",
             "name one with --reference, or with reference: in a recipe"};
+  if (metric.looks_inside && request.reference_top_k > 0)
+    return {"the metric '" + name + "' needs the reference's hidden states", "metrics",
+            "only its distributions are kept; leave out the metric, or reference_top_k"};
   if (metric.needs == Needs::task && request.tasks.empty())
     return {"the metric '" + name + "' needs a task", "metrics",
             "name a file with --task, or with tasks: in a recipe"};
@@ -70,6 +73,9 @@ bool Choice::wants(const Metric& metric, const std::string& row) const {
 }
 
 Choice choose(const EvaluationRequest& request) {
+  if (request.reference_top_k > 0 && !request.reference)
+    throw bad_input("there is no reference whose distributions could be kept", "reference_top_k",
+                    "name one with --reference, or with reference: in a recipe");
   Choice choice;
   std::set<const Metric*> chosen, whole;
   for (const auto& name : request.metrics) {

@@ -291,6 +291,9 @@ bool about_encoders(const EvaluationRequest& request) {
 }
 
 EvaluationResult evaluate_encoders(const EvaluationRequest& request) {
+  if (request.reference_top_k > 0)
+    throw bad_input("classifiers and embedders have no next-id distributions to keep",
+                    "reference_top_k", "leave it out");
   return EncoderEvaluation(request).run();
 }
 

@@ -11,8 +11,8 @@
 #include "compress/base/hash.h"
 #include "compress/base/progress.h"
 #include "compress/pipeline/cache.h"
-#include "compress/runtime/end_ids.h"
 #include "eval/encoders.h"
+#include "eval/group.h"
 #include "eval/material.h"
 #include "eval/row_cache.h"
 
@@ -21,7 +21,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr int64_t kFewUnits = 20, kSampleIds = 48;
+constexpr int64_t kFewUnits = 20;
 
 uint64_t available_memory() {
   std::ifstream file("/proc/meminfo");
@@ -153,11 +153,7 @@ class Evaluation {
   }
 
   MetricInput input_of(const Subject& subject) const {
-    MetricInput input;
-    input.model = subject.name;
-    input.size = subject.size;
-    if (reference_) input.reference = reference_->name;
-    return input;
+    return eval::input_of(subject, reference_ ? &*reference_ : nullptr);
   }
 
   // The cache of finished rows.
@@ -180,6 +176,7 @@ class Evaluation {
     } else {
       key["data"] = material_of(s).identity(*part.metric, part.task);
       if (reference_) key["reference"] = model_hash(*reference_);
+      if (request_.reference_top_k > 0) key["reference_top_k"] = request_.reference_top_k;
     }
     return sha256(key.dump());
   }
@@ -219,7 +216,7 @@ class Evaluation {
     }
     while (!left.empty()) {
       const auto group = next_group(left);
-      measure_group(group);
+      measure_together(group);
       std::erase_if(
           left, [&](size_t s) { return std::find(group.begin(), group.end(), s) != group.end(); });
     }
@@ -241,123 +238,32 @@ class Evaluation {
   }
 
   bool is_reference(size_t s) const {
-    return reference_ && request_.activations == Activations::exact &&
-           fs::equivalent(subjects_[s].model.path, reference_->model.path) &&
-           subjects_[s].adapter == reference_->adapter;
+    return reference_ && stands_for(subjects_[s], *reference_, request_.activations);
   }
 
-  void measure_group(const std::vector<size_t>& group) {
-    group_ = group;
-    runners_.clear();
-    runner_of_.clear();
-    if (reference_) runners_.push_back({reference_->name, RuntimeModel::load(reference_->model)});
-    for (const size_t s : group) {
-      runner_of_.push_back(is_reference(s) ? 0 : runners_.size());
-      if (!is_reference(s))
-        runners_.push_back(
-            {subjects_[s].name, RuntimeModel::load(subjects_[s].model, {request_.activations})});
+  void measure_together(const std::vector<size_t>& group) {
+    Group plan{request_, material_of(group[0])};
+    for (const size_t s : group) plan.members.push_back(&subjects_[s]);
+    if (reference_) plan.reference = &*reference_;
+    if (cache_.enabled() || request_.reference_top_k > 0) {
+      for (const size_t s : group) plan.hashes.push_back(model_hash(subjects_[s]));
+      if (reference_) plan.hashes.push_back(model_hash(*reference_));
     }
-    const Material& material = material_of(group[0]);
-    measure_scored(Needs::windows, material.windows, "gptq");
-    measure_scored(Needs::chunks, material.chunks, "llama_cpp");
-    measure_scored(Needs::documents, material.documents, "lm_eval");
-    for (size_t t = 0; t < tasks_.size(); ++t) measure_task(material.tasks[t], t);
-    measure_prompts(material);
-    runners_.clear();
-  }
-
-  /// Whether some model of the group still lacks a part over this material.
-  bool is_due(Needs needs, size_t task = 0) const {
-    for (const auto& part : parts_)
-      if (part.metric->needs == needs && part.task == task)
-        for (const size_t s : group_)
-          if (!rows_[s].contains(part)) return true;
-    return false;
-  }
-
-  /// Finishes the parts over a material for every model of the group; `complete` adds what they
-  /// look at, given the model's runner.
-  template <class Complete>
-  void finish_parts(Needs needs, size_t task, const Complete& complete) {
-    for (size_t i = 0; i < group_.size(); ++i) {
-      MetricInput input = input_of(subjects_[group_[i]]);
-      complete(runner_of_[i], input);
-      input.scored.details["activations"] =
-          activations_of(subjects_[group_[i]].model, request_.activations);
+    plan.deviations = measures("distortion");
+    plan.due = [&](Needs needs, size_t task) {
       for (const auto& part : parts_)
-        if (part.metric->needs == needs && part.task == task && !rows_[group_[i]].contains(part))
-          finish(group_[i], part, input);
-    }
-  }
-
-  void measure_scored(Needs needs, const Scorable& set, const char* protocol) {
-    if (!is_due(needs)) return;
-    const bool deviations = needs == Needs::windows && measures("distortion");
-    const auto scores = score(set.sequences, runners_, {reference_.has_value(), deviations});
-    const Bootstrap bootstrap(set.sequences.units(), request_.seed);
-    const Material& material = material_of(group_[0]);
-    finish_parts(needs, 0, [&](size_t runner, MetricInput& input) {
-      input.scored = {&scores[runner], reference_ ? &scores[0] : nullptr, &bootstrap, protocol,
-                      set.details};
-      input.documents = &material.document_sizes;
-    });
-  }
-
-  void measure_task(const EncodedTask& encoded, size_t t) {
-    if (!is_due(Needs::task, t)) return;
-    std::vector<TaskResult> results;
-    if (encoded.task->kind == TaskKind::exact_match) {
-      for (size_t r = 0; r < runners_.size(); ++r) results.push_back(write_answers(encoded, r));
-    } else {
-      for (const auto& scores : score(encoded.sequences, runners_, {reference_.has_value(), false}))
-        results.push_back(judge_scores(encoded, scores));
-    }
-    const Bootstrap bootstrap(std::ssize(encoded.task->examples), request_.seed);
-    finish_parts(Needs::task, t, [&](size_t runner, MetricInput& input) {
-      input.scored = {nullptr, nullptr, &bootstrap, encoded.task->name, encoded.details};
-      input.answers = &results[runner];
-      input.reference_answers = reference_ ? &results[0] : nullptr;
-    });
-  }
-
-  const Subject& subject_of(size_t runner) const {
-    for (size_t i = 0; i < group_.size(); ++i)
-      if (runner_of_[i] == runner) return subjects_[group_[i]];
-    return *reference_;
-  }
-
-  TaskResult write_answers(const EncodedTask& encoded, size_t runner) {
-    const Subject& subject = subject_of(runner);
-    GreedyOptions options;
-    options.limit = encoded.task->longest_answer;
-    options.stops = encoded.task->stops;
-    options.ends = end_ids(subject.model.path, subject.model.spec);
-    std::vector<std::string> texts;
-    for (auto& written : continue_prompts(runners_[runner], encoded.prompts,
-                                          subject.tokenizer.get(), options, encoded.task->name))
-      texts.push_back(std::move(written.text));
-    return judge_texts(encoded, texts);
-  }
-
-  void measure_prompts(const Material& material) {
-    if (!is_due(Needs::prompts)) return;
-    std::vector<Continuations> written;
-    for (size_t r = 0; r < runners_.size(); ++r) {
-      const Subject& subject = subject_of(r);
-      GreedyOptions options;
-      options.limit = kSampleIds;
-      options.ends = end_ids(subject.model.path, subject.model.spec);
-      written.push_back({material.prompts, material.prompt_texts,
-                         continue_prompts(runners_[r], material.prompts, subject.tokenizer.get(),
-                                          options, "samples")});
-    }
-    const Bootstrap bootstrap(std::ssize(material.prompts), request_.seed);
-    const Json details = {{"limit", kSampleIds}, {"decoding", "greedy"}};
-    finish_parts(Needs::prompts, 0, [&](size_t runner, MetricInput& input) {
-      input.scored = {nullptr, nullptr, &bootstrap, "greedy", details};
-      input.continuations = &written[runner];
-      input.reference_continuations = reference_ ? &written[0] : nullptr;
-    });
+        if (part.metric->needs == needs && part.task == task)
+          for (const size_t s : group)
+            if (!rows_[s].contains(part)) return true;
+      return false;
+    };
+    plan.finish = [&](Needs needs, size_t task, size_t member, const MetricInput& input) {
+      const size_t s = group[member];
+      for (const auto& part : parts_)
+        if (part.metric->needs == needs && part.task == task && !rows_[s].contains(part))
+          finish(s, part, input);
+    };
+    measure_group(plan);
   }
 
   void measure_speed_and_memory(size_t s) {
@@ -395,11 +301,6 @@ class Evaluation {
   std::map<std::string, Material> materials_;                     // by key_of
   std::vector<std::map<Part, std::vector<EvaluationRow>>> rows_;  // by subject
   std::vector<std::string> notes_;
-
-  // The group at work.
-  std::vector<size_t> group_;      // subjects
-  std::vector<Runner> runners_;    // the reference first, if there is one
-  std::vector<size_t> runner_of_;  // of each subject of the group
 };
 
 }  // namespace

@@ -79,8 +79,9 @@ struct Metric {
   Needs needs;
   std::vector<std::string_view> rows;  // names of the rows it gives: "kl_mean", "kl_p99" …
   void (*measure)(const MetricInput& input, std::vector<EvaluationRow>& rows);
-  bool relative = false;   // means something only beside a reference
-  bool by_default = true;  // measured when no metric is named
+  bool relative = false;      // means something only beside a reference
+  bool by_default = true;     // measured when no metric is named
+  bool looks_inside = false;  // at the reference's hidden states, which must then be computed
 };
 
 /// All of them, in the order of a report.
@@ -98,6 +99,13 @@ EvaluationRow scored_row(const MetricInput& input, std::string metric, double va
 /// Writes an interval and how it was had; nothing without one.
 void set_interval(EvaluationRow& row, const std::optional<Interval>& interval,
                   std::string_view units);
+
+/// What each unit adds to numerator and denominator of a row's value, for `details.by_unit`: a
+/// later evaluation of the same units is compared with these pair by pair (see baseline.h).
+/// Denominators that are all 1 are left out. `logarithmic`: the value is the exponential of their
+/// quotient.
+void keep_units(EvaluationRow& row, std::span<const double> numerators,
+                std::span<const double> denominators, bool logarithmic);
 
 /// How a model differs from the reference on the same units, for `details.paired`: the ratio (or,
 /// without `logarithmic`, the difference) of numerators / denominators, with interval and p-value.

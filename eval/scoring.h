@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "compress/distributions/store.h"
 #include "compress/runtime/model.h"
 #include "eval/sequences.h"
 
@@ -19,7 +20,7 @@ struct TokenScores {
   std::vector<int64_t> starts;    // [units + 1]: a unit's predictions
   std::vector<double> loss;       // −log p(next id), nats
   std::vector<uint8_t> hit;       // the next id is the likeliest
-  std::vector<double> kl;         // KL(reference ‖ model), nats; empty without a reference
+  std::vector<double> kl;         // KL(reference ‖ model), nats; empty unless asked for
   std::vector<uint8_t> agrees;    // the same likeliest id as the reference; likewise
   std::vector<double> deviation;  // see ScoringOptions; empty unless asked for
 
@@ -29,17 +30,30 @@ struct TokenScores {
 
 struct Runner {
   std::string name;  // for messages
+  /// Null for a reference all of whose sequences are kept (ScoringOptions::kept).
   std::shared_ptr<const RuntimeModel> model;
 };
 
+class ScoreCheckpoint;
+
 /// What score() is asked for beyond losses.
 struct ScoringOptions {
-  bool first_is_reference = false;  // of the others; its own KL is 0
+  bool first_is_reference = false;  // of the others
+  bool divergences = false;         // `kl` and `agrees`; the reference's own KL is 0
   /// Where a model is alike() the reference, `deviation` holds
   /// [units, blocks, 2]: after every block Σ ‖h − h_reference‖² and Σ ‖h_reference‖² over a unit's
-  /// positions.
+  /// positions. Not with `kept`, which has no hidden states.
   bool deviations = false;
+  /// The reference's scores are taken from here, and KL refers to the kept part of its
+  /// distributions; what is missing is computed and added.
+  DistributionStore* kept = nullptr;
+  ScoreCheckpoint* checkpoint = nullptr;  // where an interrupted pass goes on
 };
+
+/// Whether the store has every sequence of the set.
+bool keeps_all(const DistributionStore& store, const Sequences& set);
+/// Mean probability of the ids that the store names, over all predictions of the set, which it has.
+double mean_coverage(const DistributionStore& store, const Sequences& set);
 
 /// As many blocks of the same width.
 bool alike(const ModelSpec& a, const ModelSpec& b);

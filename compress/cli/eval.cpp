@@ -171,7 +171,7 @@ RunReport report_of(const EvaluationRequest& request) {
 int run(const Command& self, const std::vector<std::string>& args) {
   po::options_description options("Options");
   std::vector<std::string> words, tasks;
-  std::string data, reference, metrics, output, baseline, activations;
+  std::string data, reference, metrics, output, baseline, activations, reference_cache;
   EvaluationRequest defaults;
   DataSpec spec;
   int64_t window = 0, samples = 0;
@@ -187,6 +187,11 @@ int run(const Command& self, const std::vector<std::string>& args) {
       ("pair", po::value(&spec.pair), "jsonl, csv, tsv: where the second text of a pair is")  //
       ("reference", po::value(&reference),
        "model that KL, top-1 and differences refer to; may be one of the models' names")  //
+      ("reference-top-k", po::value(&defaults.reference_top_k),
+       "keep that many ids of the reference's distributions on disk and do not run it again; KL is "
+       "then a lower bound")  //
+      ("reference-cache", po::value(&reference_cache),
+       "where they are kept; default: below --output, a run's are in RUN/.cache/distributions")  //
       ("metrics", po::value(&metrics),
        "comma separated, see `attar list metrics`; default: all that apply")  //
       ("task", po::value(&tasks),
@@ -241,6 +246,18 @@ int run(const Command& self, const std::vector<std::string>& args) {
   if (!output.empty()) {
     check_report_directory(output);
     request.cache = fs::path(output) / ".cache" / "eval";
+  }
+  if (parsed.values.count("reference-top-k")) {
+    if (defaults.reference_top_k < 1)
+      throw bad_input("--reference-top-k must be at least 1", "--reference-top-k");
+    if (reference_cache.empty() && output.empty())
+      throw bad_input("there is no place to keep distributions in", "--reference-top-k",
+                      "add --reference-cache DIR, or --output DIR");
+    request.reference_top_k = defaults.reference_top_k;
+    request.distributions = reference_cache.empty() ? fs::path(output) / ".cache" / "distributions"
+                                                    : fs::path(reference_cache);
+  } else if (!reference_cache.empty()) {
+    throw bad_input("--reference-cache goes with --reference-top-k", "--reference-cache");
   }
 
   const auto before = baseline.empty() ? std::nullopt : std::optional(read_report(baseline));

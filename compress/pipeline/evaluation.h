@@ -38,6 +38,11 @@ struct EvaluationRequest {
   /// How inputs enter products with quantized weights; the reference's always exactly.
   Activations activations = Activations::exact;
   std::filesystem::path cache;  // finished rows are kept here for resume; "" = none
+  /// Not 0: of the reference's next-id distributions this many ids are kept under `distributions`,
+  /// where other evaluations and distillations find them instead of running it again; KL then
+  /// refers to what is kept.
+  int64_t reference_top_k = 0;
+  std::filesystem::path distributions = {};
 };
 
 struct EvaluationResult {

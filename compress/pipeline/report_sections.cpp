@@ -189,7 +189,7 @@ std::string measured(const RunReport& run) {
     if (std::find(told.begin(), told.end(), what) != told.end()) continue;
     told.push_back(what);
     Json details = row.details;
-    for (const char* own : {"paired", "loss_nats", "interval"}) details.erase(own);
+    for (const char* own : {"paired", "loss_nats", "interval", "by_unit"}) details.erase(own);
     text += fmt::format("<details><summary>how {} measured</summary>{}</details>\n", html(what),
                         facts_list(details));
   }

@@ -180,7 +180,8 @@ class Run {
         .seed = manifest.seed,
         .threads = thread_count(),
         .report = row.report,
-        .model_of = [this](const std::string& name) { return model_of(name); }};
+        .model_of = [this](const std::string& name) { return model_of(name); },
+        .distributions = distributions()};
     row.status = "failed";
     reset_peak_rss();
     const auto start = std::chrono::steady_clock::now();
@@ -232,6 +233,8 @@ class Run {
     write_manifest(manifest, directory);
   }
 
+  fs::path distributions() const { return recipe_.output / ".cache" / "distributions"; }
+
   std::string reference() const {
     const std::string& name = recipe_.evaluate->reference;
     return name == "model" && recipe_.model.empty() ? recipe_.stages.front().name : name;
@@ -251,6 +254,8 @@ class Run {
     request.seed = recipe_.seed;
     request.activations = parse_activations(spec.activations, spec.where);
     request.cache = recipe_.output / ".cache" / "eval";
+    request.reference_top_k = spec.reference_top_k;
+    request.distributions = distributions();
     request.shots = spec.shots;
     for (const auto& task : spec.tasks) {
       request.tasks.push_back({task.name, task.kind, {}});

@@ -66,6 +66,9 @@ struct StageContext {
   /// The model directory of a stage's name or "model".
   std::function<std::filesystem::path(const std::string& name)> model_of;
 
+  /// Where the run keeps distributions of its models, see compress/distributions.
+  std::filesystem::path distributions = {};
+
   /// The stage's options, already validated.
   template <class Options>
   Options options() const {

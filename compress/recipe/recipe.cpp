@@ -177,12 +177,12 @@ class Reader {
 
   void evaluate() {
     const Node node = root_["evaluate"];
-    EvaluateSpec spec{evaluate_->data,       evaluate_->reference,
-                      evaluate_->metrics,    evaluate_->models,
-                      evaluate_->window,     {},
-                      evaluate_->shots,      evaluate_->samples,
-                      node.where(),          node,
-                      evaluate_->activations};
+    EvaluateSpec spec{evaluate_->data,        evaluate_->reference,
+                      evaluate_->metrics,     evaluate_->models,
+                      evaluate_->window,      {},
+                      evaluate_->shots,       evaluate_->samples,
+                      node.where(),           node,
+                      evaluate_->activations, evaluate_->reference_top_k.value_or(0)};
     for (size_t i = 0; i < evaluate_->tasks.size(); ++i)
       task(evaluate_->tasks[i], node["tasks"].is_list() ? node["tasks"].at(i) : node["tasks"],
            spec);

@@ -60,6 +60,7 @@ struct EvaluateSpec {
   std::string where;
   Node node;                          // the map itself, for places in messages
   std::string activations = "exact";  // or "int16", "int8": inputs of quantized weights
+  int64_t reference_top_k = 0;        // ids kept of the reference's distributions; 0 = not kept
 };
 
 struct Gate {

@@ -50,13 +50,17 @@ struct EvaluateSection {
   std::string data, reference = "model", activations = "exact";
   std::vector<std::string> metrics, models;
   std::vector<std::string> tasks;
-  std::optional<int64_t> window, samples;
+  std::optional<int64_t> window, samples, reference_top_k;
   int64_t shots = 0;
 
   template <class Visitor>
   void fields(Visitor& v) {
     v("data", data, "the data entry to measure on", required());
     v("reference", reference, "the stage (or model) that relative metrics refer to, or none");
+    v("reference_top_k", reference_top_k,
+      "keep that many ids of the reference's distributions on disk instead of running it for every "
+      "model; KL is then a lower bound",
+      at_least(1));
     v("metrics", metrics, "what to measure; default: all that apply");
     v("activations", activations,
       "how inputs enter products with quantized weights: exact, or rounded by groups to int16 or "

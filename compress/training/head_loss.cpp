@@ -28,13 +28,14 @@ struct Logits {
   float cap = 0;
 };
 
-/// Replaces the student's logits of one row by their gradient, when there is one.
-void one_row(const Logits& student, const Logits& teacher, int64_t row, int64_t label,
-             const RowLoss& loss, float scale, bool gradient, double* values) {
+/// Replaces the student's logits of one row by their gradient, when there is one. `kept` may be
+/// null.
+void one_row(const Logits& student, const Logits& teacher, const TopRow* kept, int64_t row,
+             int64_t label, const RowLoss& loss, float scale, bool gradient, double* values) {
   const int64_t vocab = student.values.size(1);
   thread_local std::vector<float> student_row, teacher_row, grad_row;
   widen_row(student.values, row, student.cap, student_row);
-  LossInput input{vocab, label, student_row.data(), nullptr};
+  LossInput input{vocab, label, student_row.data(), nullptr, kept};
   if (teacher.values.defined()) {
     widen_row(teacher.values, row, teacher.cap, teacher_row);
     input.teacher = teacher_row.data();
@@ -51,8 +52,7 @@ void one_row(const Logits& student, const Logits& teacher, int64_t row, int64_t 
 
 }  // namespace
 
-HeadLoss head_loss(const TrainableModel& model, const at::Tensor& hidden,
-                   const TrainableModel* teacher, const at::Tensor& teacher_hidden,
+HeadLoss head_loss(const TrainableModel& model, const at::Tensor& hidden, const LossTarget& target,
                    const at::Tensor& labels, const RowLoss& loss, double scale, bool gradient) {
   const at::NoGradGuard no_grad;
   const LinearGroup& head = model.head();
@@ -66,13 +66,15 @@ HeadLoss head_loss(const TrainableModel& model, const at::Tensor& hidden,
     const int64_t count = std::min(step, rows - begin);
     const at::Tensor x = hidden.narrow(0, begin, count);
     const Logits logits{head.product(x), model.spec().logit_softcap};
-    const Logits target =
-        teacher ? Logits{teacher->head().product(teacher_hidden.narrow(0, begin, count)),
-                         teacher->spec().logit_softcap}
-                : Logits{};
+    const Logits teacher =
+        target.model ? Logits{target.model->head().product(target.hidden.narrow(0, begin, count)),
+                              target.model->spec().logit_softcap}
+                     : Logits{};
     at::parallel_for(0, count, 8, [&](int64_t first, int64_t last) {
       for (int64_t row = first; row < last; ++row)
-        one_row(logits, target, row, label[begin + row], loss, static_cast<float>(scale), gradient,
+        one_row(logits, teacher,
+                target.kept.empty() ? nullptr : &target.kept[static_cast<size_t>(begin + row)], row,
+                label[begin + row], loss, static_cast<float>(scale), gradient,
                 values.data() + static_cast<size_t>(begin + row) * parts);
     });
     if (gradient)

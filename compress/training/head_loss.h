@@ -2,6 +2,7 @@
 // time: the logits of a whole batch (positions × vocabulary) never exist.
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "compress/model/trainable_model.h"
@@ -14,11 +15,17 @@ struct HeadLoss {
   at::Tensor gradient;        // of the hidden states, in their type; undefined unless asked for
 };
 
+/// What the loss compares with besides the labels: a teacher that was run, what was kept of one, or
+/// nothing.
+struct LossTarget {
+  const TrainableModel* model = nullptr;
+  at::Tensor hidden = {};             // the teacher's, [rows, width']
+  std::span<const TopRow> kept = {};  // [rows]
+};
+
 /// hidden [rows, width] of a causal model (no graph), labels [rows]. With `gradient`, scale · ∂(Σ
-/// loss)/∂ is added to the head's weights (unless frozen) and returned for `hidden`. `teacher` and
-/// `teacher_hidden` [rows, width'] may be null and undefined.
-HeadLoss head_loss(const TrainableModel& model, const at::Tensor& hidden,
-                   const TrainableModel* teacher, const at::Tensor& teacher_hidden,
+/// loss)/∂ is added to the head's weights (unless frozen) and returned for `hidden`.
+HeadLoss head_loss(const TrainableModel& model, const at::Tensor& hidden, const LossTarget& target,
                    const at::Tensor& labels, const RowLoss& loss, double scale, bool gradient);
 
 }  // namespace attar

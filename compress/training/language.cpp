@@ -1,5 +1,8 @@
 #include "compress/training/language.h"
 
+#include <fmt/format.h>
+
+#include "compress/base/error.h"
 #include "compress/training/batches.h"
 #include "compress/training/head_loss.h"
 
@@ -26,19 +29,36 @@ Batch make_batch(const TokenWindows& windows, std::span<const int64_t> examples)
   return batch;
 }
 
+/// What was kept of the teacher at every position of the examples.
+std::vector<TopRow> kept_rows(const DistributionStore& store, const TokenWindows& windows,
+                              std::span<const int64_t> examples) {
+  std::vector<TopRow> all;
+  for (const int64_t example : examples) {
+    const auto rows = store.find(windows.at(example), 0);
+    if (!rows)
+      throw failure(fmt::format("the teacher's distributions over window {} are missing", example),
+                    "training", "they were kept before training began; was the file removed?");
+    for (int64_t r = 0; r < rows->rows; ++r) all.push_back(rows->at(r));
+  }
+  return all;
+}
+
 }  // namespace
 
 std::vector<double> LanguageObjective::backward(std::span<const int64_t> examples, double scale,
                                                 uint64_t dropout_seed) {
   const Batch batch = make_batch(windows_, examples);
-  at::Tensor teacher_hidden;
-  if (teacher_) {
+  LossTarget target;
+  std::vector<TopRow> kept;
+  if (kept_) {
+    kept = kept_rows(*kept_, windows_, examples);
+    target.kept = kept;
+  } else if (teacher_) {
     const at::NoGradGuard no_grad;
-    teacher_hidden = teacher_->hidden(batch.ids);
+    target = {teacher_, teacher_->hidden(batch.ids)};
   }
   const at::Tensor hidden = model_.hidden(batch.ids, dropout_seed);
-  const HeadLoss loss =
-      head_loss(model_, hidden, teacher_, teacher_hidden, batch.labels, loss_, scale, true);
+  const HeadLoss loss = head_loss(model_, hidden, target, batch.labels, loss_, scale, true);
   hidden.backward(loss.gradient);
   return loss.parts;
 }
@@ -61,8 +81,7 @@ double held_out_loss(TrainableModel& model, const TokenWindows& windows, int64_t
   const CrossEntropy loss;
   const auto sum = [&](std::span<const int64_t> examples) {
     const Batch part = make_batch(windows, examples);
-    return head_loss(model, model.hidden(part.ids), nullptr, {}, part.labels, loss, 1, false)
-        .parts[0];
+    return head_loss(model, model.hidden(part.ids), {}, part.labels, loss, 1, false).parts[0];
   };
   return sum_in_batches(windows.count(), batch, sum) /
          static_cast<double>(windows.count() * (windows.window - 1));

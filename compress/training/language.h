@@ -3,6 +3,7 @@
 #pragma once
 
 #include "compress/data/dataset.h"
+#include "compress/distributions/store.h"
 #include "compress/training/objective.h"
 #include "compress/training/row_loss.h"
 
@@ -10,10 +11,17 @@ namespace attar {
 
 class LanguageObjective : public Objective {
  public:
-  /// All arguments must outlive it; `validation` and `teacher` may be null.
+  /// All arguments must outlive it; `validation` may be null. The teacher is a model, or the
+  /// distributions of one over every window that comes up; both may be null.
   LanguageObjective(TrainableModel& model, const TokenWindows& windows,
-                    const TokenWindows* validation, const RowLoss& loss, TrainableModel* teacher)
-      : model_(model), windows_(windows), validation_(validation), loss_(loss), teacher_(teacher) {}
+                    const TokenWindows* validation, const RowLoss& loss, TrainableModel* teacher,
+                    const DistributionStore* kept = nullptr)
+      : model_(model),
+        windows_(windows),
+        validation_(validation),
+        loss_(loss),
+        teacher_(teacher),
+        kept_(kept) {}
 
   int64_t examples() const override { return windows_.count(); }
   int64_t terms() const override { return windows_.window - 1; }
@@ -33,6 +41,7 @@ class LanguageObjective : public Objective {
   const TokenWindows* validation_;
   const RowLoss& loss_;
   TrainableModel* teacher_;
+  const DistributionStore* kept_;
 };
 
 /// Mean cross-entropy of every id after the first of each window, in nats.

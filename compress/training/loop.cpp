@@ -248,6 +248,20 @@ int64_t training_steps(const TrainingOptions& options, int64_t examples) {
   return std::max<int64_t>(1, std::llround(wanted));
 }
 
+std::vector<int64_t> training_examples(const TrainingOptions& options, int64_t examples,
+                                       uint64_t seed) {
+  const int64_t seen = training_steps(options, examples) * options.batch * options.accumulate;
+  std::vector<bool> used(static_cast<size_t>(examples), seen >= examples);
+  if (seen < examples) {
+    Order order(examples, seed);
+    for (int64_t n = 0; n < seen; ++n) used[static_cast<size_t>(order.at(n))] = true;
+  }
+  std::vector<int64_t> list;
+  for (int64_t i = 0; i < examples; ++i)
+    if (used[static_cast<size_t>(i)]) list.push_back(i);
+  return list;
+}
+
 TrainingResult train(const TrainingRun& run) {
   return Loop(run).work();
 }

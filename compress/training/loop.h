@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "compress/model/trainable_model.h"
 #include "compress/training/objective.h"
@@ -37,6 +38,10 @@ struct TrainingResult {
 
 /// The steps that the options ask for on that many examples.
 int64_t training_steps(const TrainingOptions& options, int64_t examples);
+
+/// The examples that a run with this seed sees, each once, in the order of their numbers.
+std::vector<int64_t> training_examples(const TrainingOptions& options, int64_t examples,
+                                       uint64_t seed);
 
 /// Trains. Loss of a step = Σ over all terms of all its examples / their number, so that `batch`
 /// and `accumulate` only trade memory for speed (unless examples are compared with each other).

@@ -5,14 +5,17 @@
 #include <string>
 #include <vector>
 
+#include "compress/distributions/top_rows.h"
+
 namespace attar {
 
-/// One position.
+/// One position. Of the teacher there are logits, or the kept part of its distribution, or nothing.
 struct LossInput {
   int64_t vocab = 0;
   int64_t label = 0;               // the id that follows
   const float* student = nullptr;  // logits [vocab]
-  const float* teacher = nullptr;  // logits [vocab]; null without a teacher
+  const float* teacher = nullptr;  // logits [vocab]
+  const TopRow* kept = nullptr;
 };
 
 class RowLoss {

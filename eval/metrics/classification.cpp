@@ -36,10 +36,11 @@ void measure_accuracy(const MetricInput& input, std::vector<EvaluationRow>& rows
   rows.push_back(
       text_row(input, "accuracy", mean(own), "fraction", input.scored.bootstrap->of_mean(own)));
   rows.back().higher_is_better = true;
+  const std::vector<double> ones(own.size(), 1);
+  keep_units(rows.back(), own, ones, false);
   if (input.has_reference() && input.reference_results)
-    rows.back().details["paired"] =
-        paired(input.reference, *input.scored.bootstrap, own, hits(*input.reference_results),
-               std::vector<double>(own.size(), 1), false);
+    rows.back().details["paired"] = paired(input.reference, *input.scored.bootstrap, own,
+                                           hits(*input.reference_results), ones, false);
 }
 
 /// Right, chosen and true texts of each label.

@@ -40,6 +40,7 @@ Metric distortion_metric() {
                 Needs::windows, {"block_error"},
                 measure};
   metric.relative = true;
+  metric.looks_inside = true;
   return metric;
 }
 

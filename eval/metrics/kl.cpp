@@ -55,6 +55,7 @@ void measure(const MetricInput& input, std::vector<EvaluationRow>& rows) {
   };
   const auto sums = unit_sums(scores, scores.kl), counts = unit_counts(scores);
   add("kl_mean", ratio(sums, counts), bootstrap.of_ratio(sums, counts));
+  keep_units(rows.back(), sums, counts, false);
 
   const auto list = ranked(scores);
   std::vector<double> ascending;

@@ -15,6 +15,7 @@ void measure(const MetricInput& input, std::vector<EvaluationRow>& rows) {
   if (interval) interval = Interval{std::exp(interval->low), std::exp(interval->high)};
   auto row = scored_row(input, "perplexity", std::exp(loss), "", interval);
   row.details["loss_nats"] = loss;
+  keep_units(row, sums, counts, true);
   if (input.has_reference() && input.scored.reference)
     row.details["paired"] =
         paired(input.reference, bootstrap, sums,

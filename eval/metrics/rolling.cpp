@@ -24,6 +24,7 @@ void add_row(const MetricInput& input, const std::vector<double>& sizes, const c
   row.details["predictions"] = scores.count();
   row.details["loss_nats"] = loss;
   row.details["bits"] = loss / std::log(2.0);
+  keep_units(row, sums, sizes, true);
   if (input.has_reference() && input.scored.reference)
     row.details["paired"] =
         paired(input.reference, *input.scored.bootstrap, sums,

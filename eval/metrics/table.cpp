@@ -54,6 +54,14 @@ void set_interval(EvaluationRow& row, const std::optional<Interval>& interval,
   row.details["interval"] = "95 %, bootstrap over " + std::string(units);
 }
 
+void keep_units(EvaluationRow& row, std::span<const double> numerators,
+                std::span<const double> denominators, bool logarithmic) {
+  auto& json = row.details["by_unit"] = {{"logarithmic", logarithmic}, {"sums", numerators}};
+  const bool ones = std::all_of(denominators.begin(), denominators.end(),
+                                [](double denominator) { return denominator == 1; });
+  if (!ones) json["counts"] = denominators;
+}
+
 nlohmann::ordered_json paired(const std::string& reference, const Bootstrap& bootstrap,
                               std::span<const double> model, std::span<const double> reference_sums,
                               std::span<const double> denominators, bool logarithmic) {

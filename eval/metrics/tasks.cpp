@@ -24,10 +24,11 @@ EvaluationRow mean_row(const MetricInput& input, const std::string& name, const 
   if (interval && logarithmic)
     interval = Interval{std::exp(interval->low), std::exp(interval->high)};
   set_interval(row, interval, "examples");
+  const std::vector<double> ones(values.size(), 1);
+  keep_units(row, values, ones, logarithmic);
   if (input.has_reference() && input.reference_answers)
-    row.details["paired"] =
-        paired(input.reference, bootstrap, values, input.reference_answers->values.at(name),
-               std::vector<double>(values.size(), 1), logarithmic);
+    row.details["paired"] = paired(input.reference, bootstrap, values,
+                                   input.reference_answers->values.at(name), ones, logarithmic);
   return row;
 }
 

@@ -11,6 +11,7 @@ void measure(const MetricInput& input, std::vector<EvaluationRow>& rows) {
   rows.push_back(scored_row(input, "top1_agreement", ratio(sums, counts), "fraction",
                             input.scored.bootstrap->of_ratio(sums, counts)));
   rows.back().reference = input.reference;
+  keep_units(rows.back(), sums, counts, false);
   rows.back().higher_is_better = true;
 }
 

@@ -42,6 +42,20 @@ TEST(DistillOptions, MistakesAreReported) {
   EXPECT_EQ(problems_of(distill_stage(), "{teacher: model, data: d, betas: [0.9]}").size(), 1u);
 }
 
+TEST(DistillOptions, AKeptTeacherHasDistributionsOnly) {
+  const auto count = [](const std::string& loss) {
+    return problems_of(distill_stage(),
+                       "{teacher: model, data: d, teacher_top_k: 64, loss: " + loss + "}")
+        .size();
+  };
+  EXPECT_EQ(count("{kl: 0.5, ce: 0.5}"), 0u);
+  EXPECT_EQ(count("{logit_mse: 1}"), 1u);
+  EXPECT_EQ(count("{kl: 1, logit_mse: 1}"), 1u);
+  EXPECT_EQ(count("{cosine: 1}"), 1u);
+  EXPECT_EQ(count("{ce: 1}"), 1u);
+  EXPECT_EQ(problems_of(distill_stage(), "{teacher: model, data: d, teacher_top_k: 0}").size(), 1u);
+}
+
 TEST(TrainOptions, FromScratchNeedsOneTokenizer) {
   const std::string shape = "architecture: {hidden: 64, ffn: 96, layers: 2, heads: 4}";
   EXPECT_TRUE(

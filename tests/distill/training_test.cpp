@@ -95,9 +95,11 @@ class Stage : public testing::Test {
         .seed = 11,
         .threads = 1,
         .report = report,
-        .model_of = [&](const std::string& other) {
-          return other == "model" ? fs::path(recipe.model) : root_ / other / "model";
-        }};
+        .model_of =
+            [&](const std::string& other) {
+              return other == "model" ? fs::path(recipe.model) : root_ / other / "model";
+            },
+        .distributions = root_ / "distributions"};
     body(context);
     return report;
   }
@@ -127,6 +129,43 @@ TEST_F(Stage, TrainsFromScratchThenDistils) {
   EXPECT_LT(distilled.curves["kl"][0][1].get<double>(), 1e-6);
   EXPECT_TRUE(distilled.facts.contains("validation_loss_after"));
   EXPECT_EQ(ModelDirectory::open(root_ / "student/model").weights->list().front().format, "BF16");
+}
+
+TEST_F(Stage, LearnsFromWhatWasKeptOfTheTeacher) {
+  run(teacher_, "teacher", run_train);
+  const auto student = [](const char* name, const std::string& more) {
+    return std::string("{name: ") + name +
+           ", type: distill, from: start, teacher: teacher, data: train, dtype: fp32, steps: 6, "
+           "batch: 2, window: 32" +
+           more + "}";
+  };
+  std::string start = teacher_;
+  start.replace(start.find("name: teacher"), 13, "name: start");
+  start.replace(start.find("steps: 12"), 9, "steps: 1");
+  const std::string stages = teacher_ + ", " + start + ", " + student("live", "") + ", " +
+                             student("whole", ", teacher_top_k: 280") + ", " +
+                             student("part", ", teacher_top_k: 16") + ", " +
+                             student("again", ", teacher_top_k: 16");
+  run(stages, "start", run_train);
+  const auto kl = [&](const char* name, nlohmann::ordered_json& facts) {
+    const StageReport report = run(stages, name, run_distill);
+    EXPECT_TRUE(report.checks.at(0).passed) << report.checks.at(0).detail;
+    facts = report.facts.value("teacher", nlohmann::ordered_json::object());
+    return report.curves["kl"].back()[1].get<double>();
+  };
+  nlohmann::ordered_json live, whole, part, again;
+  const double exact = kl("live", live);
+  EXPECT_NEAR(kl("whole", whole), exact, 2e-3 * exact);
+  const double kept = kl("part", part);
+  EXPECT_LE(kept, exact * 1.02);
+  EXPECT_GE(kept, exact * 0.3);  // this teacher is nearly undecided
+  EXPECT_EQ(kl("again", again), kept);
+  EXPECT_TRUE(live.empty());
+  EXPECT_EQ(whole["coverage"].get<double>(), 1);
+  EXPECT_EQ(part["top_k"], 16);
+  EXPECT_GT(part["windows_computed"].get<int64_t>(), 0);
+  EXPECT_EQ(again["windows_computed"], 0);
+  EXPECT_EQ(again["windows_found"], part["windows_computed"]);
 }
 
 TEST_F(Stage, ContinuesAModelAndRefusesAnotherVocabulary) {

@@ -60,6 +60,34 @@ TEST(Baseline, PairedIntervalsAreSharper) {
   EXPECT_EQ(compare_with_baseline({now}, baseline(before)).regressions.size(), 1u);
 }
 
+/// A row over 30 units of which every one got worse by `more`, beside units that differ widely.
+EvaluationRow by_unit(double more, bool higher_is_better = false, bool logarithmic = true) {
+  auto r = row("perplexity", 10 + more, 5, higher_is_better);
+  std::vector<double> sums, counts;
+  for (int u = 0; u < 30; ++u) {
+    sums.push_back(100 * (2 + (u % 7)) + 100 * more + (u % 3) * 0.1);
+    counts.push_back(100);
+  }
+  r.details["by_unit"] = {{"logarithmic", logarithmic}, {"sums", sums}, {"counts", counts}};
+  return r;
+}
+
+TEST(Baseline, TheSameUnitsAreSharpest) {
+  const auto before = baseline(by_unit(0));
+  EXPECT_THAT(compare_with_baseline({by_unit(0)}, before).regressions, IsEmpty());
+  EXPECT_THAT(compare_with_baseline({by_unit(0.01)}, before).regressions,
+              ElementsAre(HasSubstr("times 1.01 (1.01 to 1.01)")));
+  EXPECT_THAT(compare_with_baseline({by_unit(-0.01)}, before).regressions, IsEmpty());
+  const auto agreement = baseline(by_unit(0, true, false));
+  EXPECT_THAT(compare_with_baseline({by_unit(-0.01, true, false)}, agreement).regressions,
+              ElementsAre(HasSubstr("changed by -0.01 ")));
+  EXPECT_THAT(compare_with_baseline({by_unit(0.01, true, false)}, agreement).regressions,
+              IsEmpty());
+  auto other = by_unit(0.01);
+  other.details["by_unit"]["counts"][0] = 99;  // other units: intervals that overlap
+  EXPECT_THAT(compare_with_baseline({other}, before).regressions, IsEmpty());
+}
+
 TEST(Baseline, SizesAreExact) {
   EXPECT_EQ(
       compare_with_baseline({row("model_bytes", 1001, 0)}, baseline(row("model_bytes", 1000, 0)))

@@ -14,6 +14,7 @@
 #include "compress/formats/model_writer.h"
 #include "compress/formats/safetensors.h"
 #include "eval/metrics/metrics.h"
+#include "tests/support/fixtures.h"
 #include "tests/support/run_command.h"
 
 namespace attar::eval {
@@ -105,18 +106,33 @@ const EvaluationRow& row(const std::vector<EvaluationRow>& rows, const std::stri
   return rows.at(0);
 }
 
-TEST_F(Evaluate, PerplexityEqualsTheReferenceLogits) {
-  for (const char* model : {"llama_gqa", "llama_tied", "qwen3", "mistral_swa", "smollm3_nope"}) {
-    const auto rows = rows_of(request({model}));
-    ASSERT_EQ(rows.size(), 1u);
-    EXPECT_NEAR(rows[0].value / std::exp(golden_loss(golden(model))), 1, 5e-6) << model;
-    EXPECT_EQ(rows[0].n, 46);
-    EXPECT_EQ(rows[0].protocol, "gptq");
-    EXPECT_TRUE(rows[0].ci_low && *rows[0].ci_low <= rows[0].value);
-    EXPECT_TRUE(rows[0].ci_high && *rows[0].ci_high >= rows[0].value);
-    EXPECT_EQ(rows[0].details["windows"], 2);
-  }
+class EveryFamily : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(EveryFamily, PerplexityEqualsTheReferenceLogits) {
+  const std::string model = GetParam();
+  ATTAR_NEEDS_FIXTURE(model);
+  EvaluationRequest request;
+  request.models = {{model, fixture(model)}};
+  request.data.path = fixture(model) / "golden.safetensors";
+  request.data.format = "ids";
+  request.metrics = {"perplexity"};
+  const auto rows = evaluate(request).rows;
+  ASSERT_EQ(rows.size(), 1u);
+  EXPECT_NEAR(rows[0].value / std::exp(golden_loss(fixture(model))), 1, 5e-6);
+  EXPECT_EQ(rows[0].n, 46);
+  EXPECT_EQ(rows[0].protocol, "gptq");
+  EXPECT_TRUE(rows[0].ci_low && *rows[0].ci_low <= rows[0].value);
+  EXPECT_TRUE(rows[0].ci_high && *rows[0].ci_high >= rows[0].value);
+  EXPECT_EQ(rows[0].details["windows"], 2);
 }
+
+INSTANTIATE_TEST_SUITE_P(Fixtures, EveryFamily,
+                         ::testing::Values("llama_gqa", "llama_tied", "llama_llama3rope",
+                                           "mistral_swa", "smollm3_nope", "qwen2", "qwen3",
+                                           "qwen3_next", "qwen3_5_text", "phi3_default",
+                                           "phi3_longrope", "gemma2", "gemma3_text", "gpt2",
+                                           "gpt_neox"),
+                         [](const auto& test) { return std::string(test.param); });
 
 TEST_F(Evaluate, AModelIsItself) {
   auto r = request({"llama_gqa"});
@@ -290,6 +306,40 @@ TEST(Metrics, NamesAreDistinct) {
     for (const auto& name : metric.rows)
       EXPECT_THAT(find_metrics(name), ::testing::Contains(&metric)) << name;
   }
+}
+
+TEST_F(Evaluate, KeptReferencesAreFoundByLaterEvaluations) {
+  const auto small = [&](float by) {
+    return changed("llama_gqa", [by](std::vector<float>& values) {
+      for (float& v : values) v *= 1 + by;
+    });
+  };
+  auto r = request({"llama_gqa"});
+  r.models = {{"near", small(0.01f)}};
+  r.reference = EvaluationModel{"reference", golden("llama_gqa")};
+  r.metrics = {"perplexity", "kl", "top1", "delta_p"};
+  const auto exact = rows_of(r);
+  r.reference_top_k = 32;
+  r.distributions = root_ / "kept";
+  const auto first = rows_of(r);
+  const auto again = rows_of(r);
+  ASSERT_EQ(first.size(), exact.size());
+  for (size_t i = 0; i < first.size(); ++i) {
+    EXPECT_EQ(to_json(first[i]), to_json(again[i]));
+    if (first[i].metric.starts_with("kl"))
+      EXPECT_LE(first[i].value, exact[i].value * 1.01 + 1e-7) << first[i].metric;
+    else
+      EXPECT_EQ(first[i].value, exact[i].value) << first[i].metric;
+  }
+  const auto& kl = row(first, "near", "kl_mean");
+  EXPECT_EQ(kl.details["reference_top_k"], 32);
+  EXPECT_GT(kl.value, 0.3 * row(exact, "near", "kl_mean").value);
+  EXPECT_FALSE(fs::is_empty(root_ / "kept"));
+  r.metrics = {"distortion"};
+  EXPECT_THAT(error_of(r), HasSubstr("hidden states"));
+  r.reference.reset();
+  r.metrics = {"perplexity"};
+  EXPECT_THAT(error_of(r), HasSubstr("no reference"));
 }
 
 }  // namespace

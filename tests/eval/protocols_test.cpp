@@ -168,7 +168,7 @@ TEST_F(Protocols, SharedPromptsGiveTheBytesOfWholeTexts) {
   }
   together.close();
   const std::vector<Runner> runners = {{"reference", runtime_}, {"model", runtime_}};
-  const auto a = score(together, runners, {true, false}), b = score(apart, runners, {true, false});
+  const auto a = score(together, runners, {true, true}), b = score(apart, runners, {true, true});
   for (size_t m = 0; m < 2; ++m) {
     EXPECT_EQ(a[m].loss, b[m].loss);
     EXPECT_EQ(a[m].hit, b[m].hit);

@@ -28,7 +28,7 @@ inline double loss_of(TrainableModel& model, const ModelInput& input, double sca
   if (spec.task == Task::causal_lm) {
     const at::Tensor hidden = model.hidden(input);
     const double each = scale / static_cast<double>(input.ids.size(1));
-    const HeadLoss loss = head_loss(model, hidden, nullptr, {}, labels, CrossEntropy(), each, true);
+    const HeadLoss loss = head_loss(model, hidden, {}, labels, CrossEntropy(), each, true);
     hidden.backward(loss.gradient);
     return loss.parts[0] * each;
   }

@@ -10,27 +10,9 @@
 #include "compress/formats/safetensors.h"
 #include "compress/pipeline/stage.h"
 #include "tests/support/fixtures.h"
+#include "tests/support/temporary_directory.h"
 
 namespace attar {
-
-/// A directory of its own that goes away with the object.
-class TemporaryDirectory {
- public:
-  TemporaryDirectory() {
-    std::string pattern = (fs::temp_directory_path() / "attar-test-XXXXXX").string();
-    path_ = ::mkdtemp(pattern.data());
-  }
-  ~TemporaryDirectory() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  TemporaryDirectory(const TemporaryDirectory&) = delete;
-  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
-  const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
 
 /// Random ids [windows, length] in a file for `format: ids`.
 inline fs::path write_ids(const fs::path& directory, int64_t windows, int64_t length,

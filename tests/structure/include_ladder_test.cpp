@@ -15,8 +15,8 @@ namespace {
 namespace fs = std::filesystem;
 
 const std::vector<std::string> kLadder = {
-    "base",   "recipe", "formats", "tokenizer", "architecture", "kernels", "runtime",
-    "deploy", "data",   "hub",     "model",     "training",     "pipeline"};
+    "base",   "recipe",        "formats", "tokenizer", "architecture", "kernels",  "runtime",
+    "deploy", "distributions", "data",    "hub",       "model",        "training", "pipeline"};
 const std::vector<std::string> kAreas = {"distill", "prune", "quantize", "lora", "eval", "export"};
 // The deployable part: an application embeds it without YAML, datasets or LibTorch.
 const std::vector<std::string> kDeployable = {"base",    "formats", "tokenizer", "architecture",

@@ -230,7 +230,7 @@ TEST(HeadLoss, ChunksAddUpAndGradientIsThatOfTheMean) {
   const at::Tensor hidden = at::randn({40000, 64}, at::kFloat);
   const at::Tensor labels = at::randint(0, 256, {40000}, at::kLong);
   const CrossEntropy loss;
-  const HeadLoss got = head_loss(*model, hidden, nullptr, {}, labels, loss, 1.0 / 40000, true);
+  const HeadLoss got = head_loss(*model, hidden, {}, labels, loss, 1.0 / 40000, true);
   const at::Tensor x = hidden.clone().requires_grad_(true);
   const at::Tensor weight = model->parameters().value(0).clone().requires_grad_(true);
   const at::Tensor expected = at::cross_entropy_loss(at::mm(x, weight.t()), labels);

@@ -6,7 +6,7 @@
 
 #include <cstdint>
 
-namespace attar::eval {
+namespace attar {
 
 /// A row as a distribution: log p(i) = x(i) − log_sum.
 struct RowSummary {
@@ -19,9 +19,13 @@ struct RowSummary {
 /// `x` [n], finite, n ≥ 1.
 RowSummary summarize_row(const float* x, int64_t n);
 
+/// Σ exp(factor · (x − largest)) over x [n], with 0 < factor and no x above `largest`; an element
+/// more than 87.3 / factor below counts as exp(−87.3).
+double sum_of_exponentials(const float* x, int64_t n, float largest, float factor);
+
 /// KL(p ‖ q) = Σ p (log p − log q) in nats, of two rows [n] and their summaries. Exactly 0 for
 /// equal rows.
 double kl_divergence(const float* p, const RowSummary& p_summary, const float* q,
                      const RowSummary& q_summary, int64_t n);
 
-}  // namespace attar::eval
+}  // namespace attar

@@ -1,5 +1,5 @@
 // Rows of logits against sums in float64 with the library's exp.
-#include "eval/softmax.h"
+#include "compress/distributions/softmax.h"
 
 #include <gtest/gtest.h>
 
@@ -8,7 +8,7 @@
 
 #include "compress/base/random.h"
 
-namespace attar::eval {
+namespace attar {
 namespace {
 
 std::vector<float> random_row(int64_t n, double spread, uint64_t seed) {
@@ -76,4 +76,4 @@ TEST(Softmax, FarApartLogitsStayFinite) {
 }
 
 }  // namespace
-}  // namespace attar::eval
+}  // namespace attar
