@@ -40,13 +40,11 @@ std::shared_ptr<const RuntimeModel> RuntimeModel::load(const Model& opened,
 
   for (const auto& rope : spec.ropes)
     state->ropes.push_back(std::make_unique<RopeTable>(rope, spec.max_positions));
-  for (size_t i = 0; i < spec.blocks.size(); ++i) {
-    state->blocks.emplace_back(spec, static_cast<int64_t>(i), weights);
-    release_mapped_pages();  // what is packed is not needed in the file's form as well
-  }
+  // The largest matrix first, while there is room for its codes beside its packed form.
+  state->head = load_linear(spec.head, weights);
+  release_mapped_pages();
   state->positions = load_positions(spec, weights);
   state->final_norm = Norm(spec.final_norm, spec.hidden, weights);
-  state->head = load_linear(spec.head, weights);
   if (!spec.tied) {
     const Weight embedding = weights.load(spec.embedding);
     require_matrix(spec.embedding, embedding, spec.vocab, spec.hidden);
@@ -55,7 +53,10 @@ std::shared_ptr<const RuntimeModel> RuntimeModel::load(const Model& opened,
     else
       state->embedding_codes = PackedMatrix::pack(embedding);
   }
-  release_mapped_pages();
+  for (size_t i = 0; i < spec.blocks.size(); ++i) {
+    state->blocks.emplace_back(spec, static_cast<int64_t>(i), weights);
+    release_mapped_pages();  // what is packed is not needed in the file's form as well
+  }
   auto model = std::make_shared<RuntimeModel>();
   model->state_ = std::move(state);
   return model;
