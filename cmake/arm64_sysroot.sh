@@ -10,10 +10,11 @@ packages=(
 )
 apt=$root.apt
 mkdir -p "$root"/usr/{bin,sbin,lib} "$apt"/state/lists/partial "$apt"/cache/archives/partial
+: >"$apt/status"
 for folder in bin sbin lib; do ln -sfn usr/$folder "$root/$folder"; done
 
 options=(-q -o APT::Architecture=arm64 -o APT::Architectures::=arm64 -o APT::Sandbox::User=
-  -o Dir::State="$apt/state" -o Dir::State::status=/dev/null -o Dir::Cache="$apt/cache")
+  -o Dir::State="$apt/state" -o Dir::State::status="$apt/status" -o Dir::Cache="$apt/cache")
 apt-get "${options[@]}" update
 apt-get "${options[@]}" install -y --no-install-recommends --download-only "${packages[@]}"
 for package in "$apt"/cache/archives/*.deb; do
