@@ -3,7 +3,7 @@
 #
 #   ./setup.sh run     install, build, and run the main job (no download: it trains its own small teacher)
 #   ./setup.sh test    install, build, and run all tests
-#   ./setup.sh build   install and build the commands build/attar and build/attar-train
+#   ./setup.sh build   install and build the commands build/attar, build/attar-train and build/attar-run
 #   ./setup.sh deps    install the Debian packages only
 #
 # BUILD=DIR builds elsewhere than ./build; further arguments of `run` go to `attar run`.
@@ -47,7 +47,7 @@ case "${1:-}" in
   deps) install_packages ;;
   build)
     install_packages
-    compile attar attar-train
+    compile attar attar-train attar-run
     echo "built: $build/attar" ;;
   run)
     shift

@@ -38,12 +38,9 @@ int run(const Command& self, const std::vector<std::string>& args) {
   const auto parsed = parse(self, args, options, positional);
   if (parsed.help_shown) return 0;
   check_text_options(parsed, self, texts);
-  const auto model = EncoderModel::load(open_model(texts.model), runtime_options(texts));
-  if (model->spec().task != Task::classify)
-    throw bad_input(fmt::format("{} has no classifier head", model->spec().architecture),
-                    texts.model, "`attar embed` gives its vectors");
-  run_texts(texts, *model, [&](std::span<float> logits, const EncodedText& text) {
-    fmt::print("{}\n", to_json(model->spec(), logits, text, all)
+  const TextEncoder encoder = load_encoder(texts, Task::classify);
+  run_texts(texts, encoder, [&](std::span<float> logits, const EncodedText& text) {
+    fmt::print("{}\n", to_json(encoder.model->spec(), logits, text, all)
                            .dump(-1, ' ', false, Json::error_handler_t::replace));
   });
   return 0;

@@ -21,12 +21,9 @@ int run(const Command& self, const std::vector<std::string>& args) {
   if (parsed.help_shown) return 0;
   check_text_options(parsed, self, texts);
   if (on && off) throw bad_input("--normalize and --no-normalize contradict each other");
-  const auto model = EncoderModel::load(open_model(texts.model), runtime_options(texts));
-  if (model->spec().task != Task::embed)
-    throw bad_input(fmt::format("{} is a classifier", model->spec().architecture), texts.model,
-                    "`attar classify` gives its labels");
-  const bool normalize = on || (!off && model->spec().normalize);
-  run_texts(texts, *model, [&](std::span<float> vector, const EncodedText& text) {
+  const TextEncoder encoder = load_encoder(texts, Task::embed);
+  const bool normalize = on || (!off && encoder.model->spec().normalize);
+  run_texts(texts, encoder, [&](std::span<float> vector, const EncodedText& text) {
     if (normalize) normalize_vector(vector);
     fmt::print("{{\"embedding\":[{}]", fmt::join(vector, ","));
     if (text.cut())

@@ -1,13 +1,8 @@
-// The program `attar`: finds the subcommand, runs it, turns what it throws into one message and an
-// exit code.
+// The program `attar`: finds the subcommand and runs it.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
-#include <cstdio>
-#include <exception>
-#include <new>
-#include <system_error>
 
 #include "compress/base/error.h"
 #include "compress/base/nearest.h"
@@ -94,39 +89,13 @@ int dispatch(std::vector<std::string> args) {
   return command.run(command, args);
 }
 
-void flush_results() {
-  if (std::fflush(stdout) != 0 || std::ferror(stdout))
-    throw failure("cannot write to standard output", {}, "the reader is gone, or the disk is full");
-}
-
-int report(const Error& error) {
-  fmt::print(stderr, "{}", error.block());
-  return static_cast<int>(error.code());
-}
-
-int guarded_main(std::vector<std::string> args) {
-  try {
-    const int code = dispatch(std::move(args));
-    flush_results();
-    return code;
-  } catch (const Error& error) {
-    return report(error);
-  } catch (const std::bad_alloc&) {
-    return report(
-        failure("out of memory", {}, "use shorter windows, smaller batches, fewer samples"));
-  } catch (const std::system_error& error) {
-    return report(failure(error.what(), {}, "check free space, permissions and standard output"));
-  } catch (const std::exception& error) {
-    return report(failure(std::string("internal error: ") + error.what(), {},
-                          "please report this, with the command and its input"));
-  }
-}
-
 }  // namespace
 }  // namespace attar::cli
 
 int main(int argc, char** argv) {
   attar::install_interrupt_handler();
   attar::cli::process_arguments().assign(argv, argv + argc);
-  return attar::cli::guarded_main({argv + (argc > 0 ? 1 : 0), argv + argc});
+  return attar::guarded_main([&] {
+    return attar::cli::dispatch({argv + (argc > 0 ? 1 : 0), argv + argc});
+  });
 }

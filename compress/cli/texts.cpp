@@ -5,7 +5,6 @@
 #include <fstream>
 #include <iostream>
 
-#include "compress/architecture/sentence_modules.h"
 #include "compress/base/error.h"
 #include "compress/base/process.h"
 #include "compress/base/progress.h"
@@ -69,19 +68,8 @@ Item item_of(const TextOptions& options, std::string line, std::string place) {
   return item;
 }
 
-void encode(const Tokenizer& tokenizer, int64_t limit, bool truncate, Item& item) {
-  try {
-    const auto second = item.second ? std::optional<std::string_view>(*item.second) : std::nullopt;
-    item.ids = tokenizer.encode_text(item.first, second, limit);
-  } catch (const Error& error) {
-    throw Error(error.code(), error.what(),
-                item.place + (error.where().empty() ? "" : ", ") + error.where(), error.hint());
-  }
-  if (item.ids.cut() && !truncate)
-    throw bad_input(
-        fmt::format("the text has {} ids, and the model takes {}", item.ids.length, limit),
-        item.place, "shorten it, or give --truncate to leave out what comes after");
-  if (item.ids.ids.empty()) throw bad_input("the text gives no ids", item.place);
+TextInput input_of(const Item& item) {
+  return {item.first, item.second ? std::optional<std::string_view>(*item.second) : std::nullopt};
 }
 
 }  // namespace
@@ -104,15 +92,18 @@ po::options_description text_options(TextOptions& options) {
   return description;
 }
 
-RuntimeOptions runtime_options(const TextOptions& options) {
-  return {parse_activations(options.activations, "--activations")};
+TextEncoder load_encoder(const TextOptions& options, Task task) {
+  const RuntimeOptions runtime{parse_activations(options.activations, "--activations")};
+  const Model opened = open_model(options.model);
+  TextEncoder encoder = TextEncoder::load(opened, Tokenizer::find(options.model), runtime);
+  encoder.require(task);
+  return encoder;
 }
 
 void check_text_options(const Parsed& parsed, const Command& self, const TextOptions& options) {
   const auto given = [&](const char* name) { return parsed.values.count(name) > 0; };
   if (given("text") + given("file") != 1)
-    throw bad_input("exactly one of --text and --file is needed", {},
-                    fmt::format("usage: attar {} {}", self.name, self.synopsis));
+    throw bad_input("exactly one of --text and --file is needed", {}, self.usage());
   if (options.pairs && !given("file")) throw bad_input("--pairs is about the lines of --file");
   if (given("text-pair") && !given("text"))
     throw bad_input("--text-pair goes with --text", {}, "pairs of a file: --file F --pairs");
@@ -120,14 +111,8 @@ void check_text_options(const Parsed& parsed, const Command& self, const TextOpt
     throw bad_input(fmt::format("--batch must be between 1 and 4096, not {}", options.batch));
 }
 
-void run_texts(const TextOptions& options, const EncoderModel& model, const TextResult& result) {
+void run_texts(const TextOptions& options, const TextEncoder& encoder, const TextResult& result) {
   Lines lines(options);
-  const auto tokenizer = Tokenizer::load(options.model);
-  if (tokenizer->vocab_size() > model.spec().vocab)
-    throw bad_input(fmt::format("the tokenizer has {} ids, the model's embedding {}",
-                                tokenizer->vocab_size(), model.spec().vocab),
-                    options.model, "tokenizer.json and the weights belong to different models");
-  const int64_t limit = longest_text(options.model, model.spec());
   int64_t done = 0, cut = 0;
   for (bool more = true; more;) {
     check_interrupted();
@@ -137,23 +122,25 @@ void run_texts(const TextOptions& options, const EncoderModel& model, const Text
       items.push_back(item_of(options, std::move(line), lines.place()));
     if (items.empty()) break;
     parallel_for(std::ssize(items), 4, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i)
-        encode(*tokenizer, limit, options.truncate, items[static_cast<size_t>(i)]);
+      for (int64_t i = begin; i < end; ++i) {
+        Item& item = items[static_cast<size_t>(i)];
+        item.ids = encoder.encode(input_of(item), options.truncate, item.place);
+      }
     });
     std::vector<TextIds> texts;
     for (const Item& item : items) {
       texts.push_back({item.ids.ids, item.ids.types});
       cut += item.ids.cut();
     }
-    std::vector<float> values = model.run(texts);
-    const auto width = static_cast<size_t>(model.width());
+    std::vector<float> values = encoder.model->run(texts);
+    const auto width = static_cast<size_t>(encoder.model->width());
     for (size_t i = 0; i < items.size(); ++i)
       result(std::span(values).subspan(i * width, width), items[i].ids);
     std::fflush(stdout);
     done += std::ssize(items);
   }
   if (done == 0) say("no text was given: " + options.file + " is empty");
-  if (cut > 0) say(fmt::format("{} of {} texts were cut to {} ids", cut, done, limit));
+  if (cut > 0) say(fmt::format("{} of {} texts were cut to {} ids", cut, done, encoder.limit));
 }
 
 }  // namespace attar::cli

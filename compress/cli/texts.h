@@ -7,8 +7,7 @@
 #include <string>
 
 #include "compress/cli/command.h"
-#include "compress/runtime/encoder.h"
-#include "compress/tokenizer/tokenizer.h"
+#include "compress/deploy/text_encoder.h"
 
 namespace attar::cli {
 
@@ -21,12 +20,12 @@ struct TextOptions {
 /// The options that both commands have; `model` is positional.
 po::options_description text_options(TextOptions& options);
 
-/// As --activations says; bad_input for an unknown kind.
-RuntimeOptions runtime_options(const TextOptions& options);
-
 /// bad_input unless exactly one of --text and --file was given, and for options that do not go
 /// together.
 void check_text_options(const Parsed& parsed, const Command& self, const TextOptions& options);
+
+/// The model of the options; bad_input for one that does another task.
+TextEncoder load_encoder(const TextOptions& options, Task task);
 
 /// Sees one text's result, in the order of the texts.
 using TextResult = std::function<void(std::span<float> result, const EncodedText& text)>;
@@ -34,6 +33,6 @@ using TextResult = std::function<void(std::span<float> result, const EncodedText
 /// Reads texts (one a line of a file) and gives each one's result as soon as its batch is done.
 /// A text longer than the model takes is bad_input naming its line, unless it is to be cut; how
 /// many were cut is said at the end.
-void run_texts(const TextOptions& options, const EncoderModel& model, const TextResult& result);
+void run_texts(const TextOptions& options, const TextEncoder& encoder, const TextResult& result);
 
 }  // namespace attar::cli

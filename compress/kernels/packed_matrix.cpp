@@ -38,26 +38,30 @@ void pack_floats(const std::byte* from, const PackedView& view, std::byte* to) {
   });
 }
 
-/// The byte of a panel that holds column k of a row, and the shift within it.
-struct CodePlace {
-  int64_t byte;
-  int shift;
-};
-CodePlace code_place(PackedFormat format, int64_t lane, int64_t k) {
-  const int64_t step = format == PackedFormat::u4 ? 8 : 4;
-  const int64_t in_block = k % step;
-  return {k / step * 4 * kPanel + lane * 4 + in_block % 4, in_block >= 4 ? 4 : 0};
+/// The 4 bytes of a panel that hold `count` codes of one row: columns 0 to 3, those of 4-bit codes
+/// with columns 4 to 7 in their upper halves.
+uint32_t code_word(PackedFormat format, const uint8_t* codes, int64_t count) {
+  uint8_t all[8] = {};
+  std::memcpy(all, codes, static_cast<size_t>(count));
+  uint32_t low = 0, high = 0;
+  std::memcpy(&low, all, 4);
+  std::memcpy(&high, all + 4, 4);
+  return format == PackedFormat::u4 ? low | high << 4 : low;
 }
 
+/// Panels are blocks of `step` columns: 4 bytes for each of 32 rows.
 void pack_codes(const QuantizedMatrix& q, const PackedView& view, std::byte* to) {
   const int64_t panels = (view.rows + kPanel - 1) / kPanel;
+  const int64_t step = view.format == PackedFormat::u4 ? 8 : 4;
   parallel_for(panels, 1, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin * kPanel; row < std::min(view.rows, end * kPanel); ++row) {
-      std::byte* panel = to + row / kPanel * view.panel_bytes;
+      std::byte* out = to + row / kPanel * view.panel_bytes + row % kPanel * 4;
       const uint8_t* codes = q.codes.data() + row * view.cols;
-      for (int64_t k = 0; k < view.cols; ++k) {
-        const auto [byte, shift] = code_place(view.format, row % kPanel, k);
-        panel[byte] |= static_cast<std::byte>(codes[k] << shift);
+      for (int64_t k = 0; k < view.cols; k += step, out += 4 * kPanel) {
+        const uint32_t word = view.cols - k >= step
+                                  ? code_word(view.format, codes + k, step)
+                                  : code_word(view.format, codes + k, view.cols - k);
+        std::memcpy(out, &word, sizeof word);
       }
     }
   });
@@ -74,10 +78,12 @@ AlignedBuffer pack_groups(const PackedView& view, F value) {
   const int64_t panels = (view.rows + kPanel - 1) / kPanel;
   AlignedBuffer out(static_cast<size_t>(panels * view.groups * kPanel) * sizeof(T));
   T* to = reinterpret_cast<T*>(out.data());
-  for (int64_t row = 0; row < view.rows; ++row)
-    for (int64_t g = 0; g < view.groups; ++g)
-      to[(row / kPanel * view.groups + g) * kPanel + row % kPanel] =
-          value(static_cast<size_t>(row * view.groups + g));
+  parallel_for(panels, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin * kPanel; row < std::min(view.rows, end * kPanel); ++row)
+      for (int64_t g = 0; g < view.groups; ++g)
+        to[(row / kPanel * view.groups + g) * kPanel + row % kPanel] =
+            value(static_cast<size_t>(row * view.groups + g));
+  });
   return out;
 }
 

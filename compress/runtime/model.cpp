@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "compress/base/error.h"
+#include "compress/base/mapped_pages.h"
 #include "compress/base/progress.h"
 #include "compress/runtime/load.h"
 #include "compress/runtime/norm.h"
@@ -39,8 +40,10 @@ std::shared_ptr<const RuntimeModel> RuntimeModel::load(const Model& opened,
 
   for (const auto& rope : spec.ropes)
     state->ropes.push_back(std::make_unique<RopeTable>(rope, spec.max_positions));
-  for (size_t i = 0; i < spec.blocks.size(); ++i)
+  for (size_t i = 0; i < spec.blocks.size(); ++i) {
     state->blocks.emplace_back(spec, static_cast<int64_t>(i), weights);
+    release_mapped_pages();  // what is packed is not needed in the file's form as well
+  }
   state->positions = load_positions(spec, weights);
   state->final_norm = Norm(spec.final_norm, spec.hidden, weights);
   state->head = load_linear(spec.head, weights);
@@ -52,6 +55,7 @@ std::shared_ptr<const RuntimeModel> RuntimeModel::load(const Model& opened,
     else
       state->embedding_codes = PackedMatrix::pack(embedding);
   }
+  release_mapped_pages();
   auto model = std::make_shared<RuntimeModel>();
   model->state_ = std::move(state);
   return model;

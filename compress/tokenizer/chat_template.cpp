@@ -4,6 +4,7 @@
 
 #include "compress/base/error.h"
 #include "compress/formats/gguf/file.h"
+#include "compress/formats/json.h"
 
 namespace attar {
 namespace {
@@ -11,7 +12,7 @@ namespace {
 /// tokenizer_config.json, an empty object when absent.
 jinja::Value read_config(const fs::path& path) {
   if (!fs::exists(path)) return jinja::Value::object();
-  auto config = jinja::Value::parse(read_text(path), nullptr, false);
+  auto config = parse_json<jinja::Value>(read_text(path), path.string());
   if (!config.is_object()) throw bad_input("not a JSON object", path.string());
   return config;
 }

@@ -1,10 +1,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <mutex>
 
 #include "compress/base/error.h"
-#include "compress/base/hash.h"
 #include "compress/formats/json.h"
 #include "compress/tokenizer/added_tokens.h"
 #include "compress/tokenizer/components.h"
@@ -55,9 +53,9 @@ class PipelineTokenizer final : public Tokenizer {
   std::optional<int32_t> bos() const override { return bos_; }
   std::optional<int32_t> eos() const override { return eos_; }
   int64_t length_limit() const override { return truncation_.limit(); }
-  const std::string& hash() const override;
 
  private:
+  void identify(const std::function<void(std::string_view)>& part) const override;
   void normalize_by(SentencePieceNormalization spec, bool dummy_prefix_once);
   void check_ids() const;
   std::optional<int32_t> special_token(const fs::path& directory, const char* key,
@@ -77,8 +75,6 @@ class PipelineTokenizer final : public Tokenizer {
   Padding padding_;
   std::vector<int32_t> before_, behind_;  // what the post-processor puts around a sequence
   std::optional<int32_t> bos_, eos_;
-  mutable std::once_flag hashed_;
-  mutable std::string hash_;
 };
 
 PipelineTokenizer::PipelineTokenizer(TokenizerDefinition definition)
@@ -125,7 +121,7 @@ void PipelineTokenizer::normalize_by(SentencePieceNormalization spec, bool dummy
   components_ =
       fmt::format("{} {} {} {} {} {} {} ", spec.add_dummy_prefix, dummy_prefix_once,
                   spec.remove_extra_whitespaces, spec.escape_whitespaces, spec.whitespace_as_suffix,
-                  sha256(spec.characters_map), fmt::join(spec.kept, " "));
+                  spec.characters_map, fmt::join(spec.kept, " "));
   if (!dummy_prefix_once) return;
   spec.add_dummy_prefix = false;
   later_normalizer_ = make_sentencepiece_normalizer(spec, where_);
@@ -235,17 +231,15 @@ std::string PipelineTokenizer::decode(std::span<const int32_t> ids, bool skip_sp
   return text;
 }
 
-const std::string& PipelineTokenizer::hash() const {
-  std::call_once(hashed_, [&] {
-    Sha256 sha;
-    const Vocabulary& vocabulary = model_->vocabulary();
-    for (int32_t id = 0; id < vocabulary.size(); ++id)
-      if (vocabulary.has(id))
-        sha.update(fmt::format("{} {} ", id, vocabulary.token(id).size()))
-            .update(vocabulary.token(id));
-    hash_ = sha.update(model_->fingerprint()).update(components_).hex();
-  });
-  return hash_;
+void PipelineTokenizer::identify(const std::function<void(std::string_view)>& part) const {
+  const Vocabulary& vocabulary = model_->vocabulary();
+  for (int32_t id = 0; id < vocabulary.size(); ++id) {
+    if (!vocabulary.has(id)) continue;
+    part(fmt::format("{} {} ", id, vocabulary.token(id).size()));
+    part(vocabulary.token(id));
+  }
+  part(model_->fingerprint());
+  part(components_);
 }
 
 }  // namespace

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "compress/tokenizer/tokenizer.h"
 #include "compress/tokenizer/unicode.h"
 
@@ -17,9 +19,27 @@ bool is_byte_token(const std::string& token) {
 StreamDecoder::StreamDecoder(std::shared_ptr<const Tokenizer> tokenizer, bool skip_special)
     : tokenizer_(std::move(tokenizer)), skip_special_(skip_special) {}
 
+void StreamDecoder::follow(std::span<const int32_t> ids) {
+  const auto last = ids.last(std::min(ids.size(), kKept));
+  ids_.assign(last.begin(), last.end());
+  known_ = tokenizer_->decode(ids_, skip_special_);
+  printed_ = known_.size();
+  in_bytes_ = false;
+}
+
+/// Bytes that follow may complete the end of the known text, or spoil it: what both have is
+/// printed.
+void StreamDecoder::find_printed(const std::string& text) {
+  if (known_.empty()) return;
+  const auto parts = std::mismatch(text.begin(), text.end(), known_.begin(), known_.end());
+  printed_ = static_cast<size_t>(parts.first - text.begin());
+  while (printed_ > 0 && printed_ < text.size() && (text[printed_] & 0xc0) == 0x80) --printed_;
+}
+
 std::string StreamDecoder::push(int32_t id) {
   ids_.push_back(id);
   const std::string text = tokenizer_->decode(ids_, skip_special_);
+  find_printed(text);
   size_t certain = text.size();
   if (!skip_special_ || !tokenizer_->is_special(id))
     in_bytes_ = is_byte_token(tokenizer_->token(id));
@@ -29,6 +49,7 @@ std::string StreamDecoder::push(int32_t id) {
     certain -= kReplacementCharacter.size();
   if (certain < printed_) return {};
   std::string fresh = text.substr(printed_, certain - printed_);
+  if (!fresh.empty()) known_.clear();
   printed_ = certain;
   if (ids_.size() >= kWindow && certain == text.size()) forget(text);
   return fresh;
@@ -46,8 +67,10 @@ void StreamDecoder::forget(const std::string& text) {
 
 std::string StreamDecoder::finish() {
   const std::string text = tokenizer_->decode(ids_, skip_special_);
+  find_printed(text);
   std::string rest = text.size() > printed_ ? text.substr(printed_) : "";
   ids_.clear();
+  known_.clear();
   printed_ = 0;
   in_bytes_ = false;
   return rest;

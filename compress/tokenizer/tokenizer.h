@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -55,7 +57,16 @@ class Tokenizer {
   /// The most ids that encode() gives, when the file asks for truncation; 0: no limit.
   virtual int64_t length_limit() const = 0;
   /// SHA-256 over what decides ids (vocabulary, merges, components); equal tokenizers share it.
-  virtual const std::string& hash() const = 0;
+  /// Not virtual and in a file of its own: a program that never asks does not link libcrypto.
+  const std::string& hash() const;
+
+ protected:
+  /// All that decides ids, a part at a time.
+  virtual void identify(const std::function<void(std::string_view)>& part) const = 0;
+
+ private:
+  mutable std::once_flag hashed_;
+  mutable std::string hash_;
 };
 
 /// Decodes a growing sequence: push() returns the text that is certain so far (an unfinished UTF-8
@@ -63,17 +74,22 @@ class Tokenizer {
 class StreamDecoder {
  public:
   explicit StreamDecoder(std::shared_ptr<const Tokenizer> tokenizer, bool skip_special = true);
+  /// What is pushed from now on continues these ids, whose text is known already: the space before
+  /// a first word is there, as it is within a text.
+  void follow(std::span<const int32_t> ids);
   std::string push(int32_t id);
   /// What was held back. The decoder can then be used anew.
   std::string finish();
 
  private:
+  void find_printed(const std::string& text);
   void forget(const std::string& text);
 
   std::shared_ptr<const Tokenizer> tokenizer_;
   bool skip_special_;
   std::vector<int32_t> ids_;
   size_t printed_ = 0;
+  std::string known_;      // text of the ids to follow, until they are behind
   bool in_bytes_ = false;  // the last token that counts is a byte
 };
 

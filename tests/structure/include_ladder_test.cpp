@@ -15,12 +15,12 @@ namespace {
 namespace fs = std::filesystem;
 
 const std::vector<std::string> kLadder = {
-    "base",          "recipe", "formats", "tokenizer", "architecture", "kernels", "runtime",
-    "distributions", "data",   "hub",     "model",     "training",     "pipeline"};
+    "base",   "recipe",        "formats", "tokenizer", "architecture", "kernels",  "runtime",
+    "deploy", "distributions", "data",    "hub",       "model",        "training", "pipeline"};
 const std::vector<std::string> kAreas = {"distill", "prune", "quantize", "lora", "eval", "export"};
 // The deployable part: an application embeds it without YAML, datasets or LibTorch.
-const std::vector<std::string> kDeployable = {"base",         "formats", "tokenizer",
-                                              "architecture", "kernels", "runtime"};
+const std::vector<std::string> kDeployable = {"base",    "formats", "tokenizer", "architecture",
+                                              "kernels", "runtime", "deploy"};
 const std::vector<std::string> kMayUseTorch = {"model", "training", "cli", "distill", "lora"};
 
 struct Include {
