@@ -91,9 +91,12 @@ std::vector<std::string> advice(const Json& facts) {
         fmt::format("ATTAR_CPU={} chooses the kernels; unset it for the fastest", forced));
   else if (kernel_name() == "portable")
     notes.push_back("matrix products run on the portable kernels: this processor has no AVX2");
-  else if (!has_feature(host, "avx512f"))
-    notes.push_back("matrix products use AVX2: this processor has no AVX-512");
-  if (!has_feature(host, "avx512_bf16") && !has_feature(host, "amx_bf16"))
+  else if (kernel_name() == "avx2")
+    notes.push_back("matrix products use AVX2: this processor has no AVX-512 with VNNI");
+  else if (kernel_name() == "neon")
+    notes.push_back("matrix products use plain NEON: this processor has no int8 dot products");
+  if (!has_feature(host, "avx512_bf16") && !has_feature(host, "amx_bf16") &&
+      !has_feature(host, "bf16"))
     notes.push_back("bf16 training is no faster than fp32: the processor has no bf16 instructions");
   const std::string blas = facts["blas"];
   if (facts["libtorch"].empty())

@@ -18,10 +18,12 @@ void prepare_training_environment() {
   ::setenv("GOMP_SPINCOUNT", "0", 0);
   // The same for the threads of OpenBLAS: 2^4 cycles of waiting, then sleep.
   ::setenv("THREAD_TIMEOUT", "4", 0);
+#if defined(__x86_64__)
   // ATen takes AVX2 where it could take AVX-512 (about 7 % of a training step).
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
     ::setenv("ATEN_CPU_CAPABILITY", "avx512", 0);
+#endif
   // Naming an older core (Haswell, say) halves fp32 matrix products; OpenBLAS knows the processor
   // best.
   ::unsetenv("OPENBLAS_CORETYPE");

@@ -1,3 +1,8 @@
+#if defined(__aarch64__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
+
 #include <array>
 #include <cstdlib>
 #include <string>
@@ -25,6 +30,13 @@ bool has_avx512() {
          __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
          __builtin_cpu_supports("avx512vnni");
 }
+#elif defined(__aarch64__)
+bool has_dotprod() {
+  return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+}
+bool has_i8mm() {
+  return has_dotprod() && (getauxval(AT_HWCAP2) & HWCAP2_I8MM) != 0;
+}
 #endif
 
 /// Best first.
@@ -32,6 +44,10 @@ const std::array kCandidates = {
 #if defined(__x86_64__)
     Candidate{&kAvx512Kernels, has_avx512},
     Candidate{&kAvx2Kernels, has_avx2},
+#elif defined(__aarch64__)
+    Candidate{&kI8mmKernels, has_i8mm},
+    Candidate{&kDotprodKernels, has_dotprod},
+    Candidate{&kNeonKernels, [] { return true; }},
 #endif
     Candidate{&kPortableKernels, [] { return true; }},
 };

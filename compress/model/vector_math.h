@@ -8,8 +8,12 @@
 #include <cstddef>
 #include <cstdint>
 
+#if defined(__x86_64__)
 #define ATTAR_VECTOR_CLONES \
   __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define ATTAR_VECTOR_CLONES
+#endif
 #define ATTAR_INLINE inline __attribute__((always_inline))
 #define ATTAR_INLINE_LAMBDA __attribute__((always_inline))
 

@@ -25,9 +25,10 @@ std::string cpuinfo(const std::string& key) {
 /// The processor's features that change how fast models run, in a fixed order.
 nlohmann::ordered_json features() {
   static constexpr const char* kRelevant[] = {
-      "sse4_2",   "avx",      "f16c",        "fma",         "avx2",     "avx512f", "avx512bw",
-      "avx512vl", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8"};
-  std::istringstream words(cpuinfo("flags"));
+      "sse4_2",   "avx",      "f16c",        "fma",         "avx2",     "avx512f",  "avx512bw",
+      "avx512vl", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8", "asimd",
+      "asimddp",  "i8mm",     "bf16",        "sve",         "sve2"};
+  std::istringstream words(cpuinfo("flags") + cpuinfo("Features"));  // x86, ARM
   const std::vector<std::string> present{std::istream_iterator<std::string>(words), {}};
   auto list = nlohmann::ordered_json::array();
   for (const char* name : kRelevant)
