@@ -14,7 +14,7 @@ build=${BUILD:-$here/build}
 jobs=$(nproc)
 
 packages=(
-  g++ cmake ninja-build pkg-config            # to build
+  g++ cmake ninja-build make pkg-config       # to build; make for a plain `cmake -S . -B BUILD`
   libtorch-dev libopenblas0-openmp            # training; the OpenMP build of OpenBLAS doubles its speed
   libeigen3-dev libyaml-cpp-dev libboost-program-options-dev
   nlohmann-json3-dev libfmt-dev libpcre2-dev libutf8proc-dev libssl-dev
