@@ -1,6 +1,5 @@
 #include "distill/kept_teacher.h"
 
-#include <span>
 #include <vector>
 
 #include "compress/distributions/keep.h"
@@ -8,23 +7,6 @@
 #include "compress/training/loop.h"
 
 namespace attar::distill {
-namespace {
-
-/// Mean probability of the kept ids.
-double mean_coverage(const DistributionStore& store,
-                     const std::vector<std::span<const int32_t>>& sequences) {
-  double sum = 0;
-  int64_t count = 0;
-  for (const auto& ids : sequences) {
-    const auto rows = store.find(ids, 0);
-    for (int64_t r = 0; r < rows->rows; ++r) sum += coverage(rows->at(r));
-    count += rows->rows;
-  }
-  return sum / static_cast<double>(count);
-}
-
-}  // namespace
-
 std::unique_ptr<DistributionStore> keep_teacher(StageContext& context,
                                                 const DistillOptions& options,
                                                 const OpenedModel& teacher,
@@ -37,15 +19,15 @@ std::unique_ptr<DistributionStore> keep_teacher(StageContext& context,
       context.distributions,
       DistributionKey{FileHashes({}).of(model_files(path), path), teacher.model.spec.vocab,
                       *options.teacher_top_k, temperature});
-  std::vector<std::span<const int32_t>> sequences;
+  std::vector<PredictedIds> sequences;
   for (const int64_t w : training_examples(options.training, windows.count(), context.seed))
-    sequences.push_back(windows.at(w));
+    sequences.push_back({windows.at(w)});
   const KeptCounts counts = keep_distributions(
       *store, sequences, [&] { return RuntimeModel::load(teacher.model); },
       context.spec.name + ": distributions of '" + options.teacher + "'");
   context.report.facts["teacher"] = {{"kept", "once, before training, in float32"},
                                      {"top_k", store->key().k},
-                                     {"coverage", mean_coverage(*store, sequences)},
+                                     {"coverage", store->mean_coverage(sequences)},
                                      {"windows_computed", counts.computed},
                                      {"windows_found", counts.found},
                                      {"bytes", store->bytes()}};

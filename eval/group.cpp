@@ -55,7 +55,7 @@ class GroupRun {
     const Material& material = group_.material;
     if (!kept_ || due(Needs::prompts)) return true;
     const auto missing = [&](Needs needs, size_t task, const Sequences& set) {
-      return due(needs, task) && !keeps_all(*kept_, set);
+      return due(needs, task) && !kept_->has_all(predicted(set));
     };
     for (size_t t = 0; t < material.tasks.size(); ++t) {
       const EncodedTask& task = material.tasks[t];
@@ -112,7 +112,7 @@ class GroupRun {
     Json details = set.details;
     if (kept_ && needs == Needs::windows) {
       details["reference_top_k"] = kept_->key().k;
-      details["reference_coverage"] = mean_coverage(*kept_, set.sequences);
+      details["reference_coverage"] = kept_->mean_coverage(predicted(set.sequences));
       details["reference_kept"] = "ids beyond the top k count as one event: KL is a lower bound";
     }
     finish(needs, 0, [&](size_t runner, MetricInput& input) {

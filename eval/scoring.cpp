@@ -346,18 +346,10 @@ class Pass {
 
 }  // namespace
 
-bool keeps_all(const DistributionStore& store, const Sequences& set) {
-  return std::all_of(set.list.begin(), set.list.end(),
-                     [&](const Sequence& s) { return store.find(set.at(s), s.first).has_value(); });
-}
-
-double mean_coverage(const DistributionStore& store, const Sequences& set) {
-  double sum = 0;
-  for (const auto& s : set.list) {
-    const auto rows = store.find(set.at(s), s.first);
-    for (int64_t r = 0; r < rows->rows; ++r) sum += coverage(rows->at(r));
-  }
-  return sum / static_cast<double>(set.count());
+std::vector<PredictedIds> predicted(const Sequences& set) {
+  std::vector<PredictedIds> list;
+  for (const auto& s : set.list) list.push_back({set.at(s), s.first});
+  return list;
 }
 
 bool alike(const ModelSpec& a, const ModelSpec& b) {

@@ -50,10 +50,8 @@ struct ScoringOptions {
   ScoreCheckpoint* checkpoint = nullptr;  // where an interrupted pass goes on
 };
 
-/// Whether the store has every sequence of the set.
-bool keeps_all(const DistributionStore& store, const Sequences& set);
-/// Mean probability of the ids that the store names, over all predictions of the set, which it has.
-double mean_coverage(const DistributionStore& store, const Sequences& set);
+/// The set's sequences as the store knows them.
+std::vector<PredictedIds> predicted(const Sequences& set);
 
 /// As many blocks of the same width.
 bool alike(const ModelSpec& a, const ModelSpec& b);

@@ -42,16 +42,15 @@ TopRows rows_of(const RuntimeModel& model, std::span<const int32_t> ids, TopRows
 
 }  // namespace
 
-KeptCounts keep_distributions(DistributionStore& store,
-                              const std::vector<std::span<const int32_t>>& sequences,
+KeptCounts keep_distributions(DistributionStore& store, const std::vector<PredictedIds>& sequences,
                               const std::function<std::shared_ptr<const RuntimeModel>()>& load,
                               const std::string& label) {
   std::vector<size_t> missing;
   int64_t longest = 0;
   for (size_t i = 0; i < sequences.size(); ++i) {
-    if (store.find(sequences[i], 0)) continue;
+    if (store.find(sequences[i].ids, 0)) continue;
     missing.push_back(i);
-    longest = std::max<int64_t>(longest, std::ssize(sequences[i]));
+    longest = std::max<int64_t>(longest, std::ssize(sequences[i].ids));
   }
   const auto total = std::ssize(missing);
   const KeptCounts counts{total, std::ssize(sequences) - total};
@@ -66,7 +65,7 @@ KeptCounts keep_distributions(DistributionStore& store,
     const auto take = [&](int64_t i) {
       try {
         auto& rows = made[static_cast<size_t>(i)];
-        rows = rows_of(*model, sequences[index(i)], std::move(rows));
+        rows = rows_of(*model, sequences[index(i)].ids, std::move(rows));
       } catch (const Error& e) {
         if (e.code() == ExitCode::interrupted) throw;
         throw Error(e.code(), fmt::format("{}, sequence {}: {}", label, index(i), e.what()),
@@ -80,7 +79,7 @@ KeptCounts keep_distributions(DistributionStore& store,
         for (int64_t i = from; i < to; ++i) take(i);
       });
     for (int64_t i = 0; i < some; ++i)
-      store.add(sequences[index(i)], 0, std::move(made[static_cast<size_t>(i)]));
+      store.add(sequences[index(i)].ids, 0, std::move(made[static_cast<size_t>(i)]));
     progress.update(begin + some);
   }
   store.flush();

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstring>
 
 #include "compress/base/error.h"
 #include "compress/base/files.h"
@@ -48,14 +47,12 @@ struct Segment {
   void each(const F& f) const {
     f("sequences", std::as_bytes(std::span(sequences)));
     f("starts", std::as_bytes(std::span(starts)));
+    f("loss", std::as_bytes(std::span(loss)));
+    f("log_rest", std::as_bytes(std::span(log_rest)));
     f("ids", std::as_bytes(std::span(ids)));
     f("log_p", std::as_bytes(std::span(log_p)));
-    f("log_rest", std::as_bytes(std::span(log_rest)));
-    f("loss", std::as_bytes(std::span(loss)));
   }
 };
-
-constexpr const char* kTensors[] = {"sequences", "starts", "ids", "log_p", "log_rest", "loss"};
 
 void write_segment(const fs::path& file, const Segment& s, int64_t k) {
   Sha256 hash;
@@ -64,10 +61,10 @@ void write_segment(const fs::path& file, const Segment& s, int64_t k) {
   SafetensorsWriter writer(file,
                            {{"sequences", DType::i64, {n, 2}},
                             {"starts", DType::i64, {n + 1}},
-                            {"ids", DType::i32, {rows, k}},
-                            {"log_p", DType::f16, {rows, k}},
+                            {"loss", DType::f64, {rows}},
                             {"log_rest", DType::f32, {rows, 2}},
-                            {"loss", DType::f64, {rows}}},
+                            {"ids", DType::i32, {rows, k}},
+                            {"log_p", DType::f16, {rows, k}}},
                            {{"format", kFormat}, {"sha256", hash.hex()}});
   s.each([&](const char* name, std::span<const std::byte> bytes) { writer.write(name, bytes); });
   writer.finish();
@@ -82,7 +79,7 @@ void require_whole(const Safetensors& file, const DistributionKey& key) {
   const auto damaged = [&] { return bad_input("the segment is damaged", file.path().string()); };
   if (metadata("format") != kFormat) throw damaged();
   Sha256 hash;
-  for (const char* name : kTensors) hash.update(file.at(name).bytes);
+  for (const auto& tensor : file.tensors()) hash.update(tensor.bytes);
   const int64_t rows = file.at("loss").count();
   const auto starts = file.at("starts").integers();
   const auto ids = file.at("ids").integers();
@@ -96,16 +93,13 @@ void require_whole(const Safetensors& file, const DistributionKey& key) {
   if (!whole) throw damaged();
 }
 
-/// A tensor of a mapped file, whose header is padded so that tensors are aligned to 8 bytes; those
-/// of odd sizes before it may still shift it.
+/// A tensor's elements where they lie in the file.
 template <class T>
-const T* aligned(const TensorView& tensor, std::vector<std::shared_ptr<const void>>& owners) {
-  const void* start = tensor.bytes.data();
-  if (reinterpret_cast<uintptr_t>(start) % alignof(T) == 0) return static_cast<const T*>(start);
-  auto copy = std::make_shared<std::vector<T>>(tensor.bytes.size() / sizeof(T));
-  std::memcpy(copy->data(), start, tensor.bytes.size());
-  owners.push_back(copy);
-  return copy->data();
+const T* elements(const Safetensors& file, const char* name) {
+  const void* start = file.at(name).bytes.data();
+  if (reinterpret_cast<uintptr_t>(start) % alignof(T) != 0)
+    throw bad_input("the segment is damaged", file.path().string());
+  return static_cast<const T*>(start);
 }
 
 }  // namespace
@@ -144,14 +138,14 @@ void DistributionStore::open_segment(const fs::path& path) {
   const Safetensors file = Safetensors::open(path);
   require_whole(file, key_);
   owners_.push_back(file.owner());
-  const auto* sequences = aligned<uint64_t>(file.at("sequences"), owners_);
+  const auto* sequences = elements<uint64_t>(file, "sequences");
   const auto starts = file.at("starts").integers();
   const TopRowsView all{key_.k,
                         starts.back(),
-                        aligned<int32_t>(file.at("ids"), owners_),
-                        aligned<uint16_t>(file.at("log_p"), owners_),
-                        aligned<float>(file.at("log_rest"), owners_),
-                        aligned<double>(file.at("loss"), owners_)};
+                        elements<int32_t>(file, "ids"),
+                        elements<uint16_t>(file, "log_p"),
+                        elements<float>(file, "log_rest"),
+                        elements<double>(file, "loss")};
   for (size_t i = 0; i + 1 < starts.size(); ++i) {
     const int64_t begin = starts[i];
     known_[{sequences[2 * i], sequences[2 * i + 1]}] = {key_.k,
@@ -197,6 +191,22 @@ void DistributionStore::flush() {
   open_segment(file);  // from now on read there, not kept in memory
   pending_.clear();
   pending_rows_ = 0;
+}
+
+bool DistributionStore::has_all(const std::vector<PredictedIds>& sequences) const {
+  return std::all_of(sequences.begin(), sequences.end(),
+                     [&](const PredictedIds& s) { return find(s.ids, s.first).has_value(); });
+}
+
+double DistributionStore::mean_coverage(const std::vector<PredictedIds>& sequences) const {
+  double sum = 0;
+  int64_t count = 0;
+  for (const auto& s : sequences) {
+    const auto rows = find(s.ids, s.first);
+    for (int64_t r = 0; r < rows->rows; ++r) sum += coverage(rows->at(r));
+    count += rows->rows;
+  }
+  return sum / static_cast<double>(count);
 }
 
 uint64_t DistributionStore::bytes() const {

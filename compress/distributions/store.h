@@ -4,8 +4,8 @@
 // A directory of safetensors files (segments), each written whole or not at all:
 //   sequences [n, 2] int64   the first half of SHA-256 over a sequence's ids and first prediction
 //   starts    [n + 1] int64  its rows
-//   ids       [rows, k] int32, log_p [rows, k] float16, log_rest [rows, 2] float32,
-//   loss      [rows] float64     see top_rows.h
+//   loss [rows] float64, log_rest [rows, 2] float32, ids [rows, k] int32, log_p [rows, k] float16:
+//                            see top_rows.h; wider elements first, so that all are aligned
 #pragma once
 
 #include <filesystem>
@@ -28,6 +28,12 @@ struct DistributionKey {
   double temperature = 2;  // see TopRow::log_rest_softened
 
   std::string hash() const;
+};
+
+/// Ids of which those after position `first` are predicted.
+struct PredictedIds {
+  std::span<const int32_t> ids;
+  int64_t first = 0;
 };
 
 class DistributionStore {
@@ -53,6 +59,10 @@ class DistributionStore {
   void add(std::span<const int32_t> ids, int64_t first, TopRows rows);
   /// Writes what has come since the last segment.
   void flush();
+
+  bool has_all(const std::vector<PredictedIds>& sequences) const;
+  /// Mean probability of the named ids over all predictions of sequences that the store has.
+  double mean_coverage(const std::vector<PredictedIds>& sequences) const;
 
   uint64_t bytes() const;  // of the segments on disk
 

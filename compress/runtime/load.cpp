@@ -4,6 +4,7 @@
 
 #include "compress/base/error.h"
 #include "compress/base/float_types.h"
+#include "compress/base/mapped_pages.h"
 
 namespace attar {
 
@@ -80,6 +81,7 @@ Linear load_linear(const LinearSpec& spec, const WeightSource& weights, const We
   Linear out;
   out.spec = spec;
   out.replace(replacement != nullptr ? *replacement : weights.load(spec.weight));
+  release_mapped_pages();  // what is packed is not needed in the file's form as well
   if (!spec.bias.empty()) out.bias = load_vector(weights, spec.bias, spec.out);
   return out;
 }

@@ -6,7 +6,6 @@
 #include <cmath>
 
 #include "compress/base/error.h"
-#include "compress/base/mapped_pages.h"
 #include "compress/base/progress.h"
 #include "compress/runtime/load.h"
 #include "compress/runtime/norm.h"
@@ -42,7 +41,6 @@ std::shared_ptr<const RuntimeModel> RuntimeModel::load(const Model& opened,
     state->ropes.push_back(std::make_unique<RopeTable>(rope, spec.max_positions));
   // The largest matrix first, while there is room for its codes beside its packed form.
   state->head = load_linear(spec.head, weights);
-  release_mapped_pages();
   state->positions = load_positions(spec, weights);
   state->final_norm = Norm(spec.final_norm, spec.hidden, weights);
   if (!spec.tied) {
@@ -53,10 +51,8 @@ std::shared_ptr<const RuntimeModel> RuntimeModel::load(const Model& opened,
     else
       state->embedding_codes = PackedMatrix::pack(embedding);
   }
-  for (size_t i = 0; i < spec.blocks.size(); ++i) {
+  for (size_t i = 0; i < spec.blocks.size(); ++i)
     state->blocks.emplace_back(spec, static_cast<int64_t>(i), weights);
-    release_mapped_pages();  // what is packed is not needed in the file's form as well
-  }
   auto model = std::make_shared<RuntimeModel>();
   model->state_ = std::move(state);
   return model;

@@ -6,17 +6,10 @@
 #include <cmath>
 #include <vector>
 
-#include "compress/base/random.h"
+#include "tests/distributions/random_row.h"
 
 namespace attar {
 namespace {
-
-std::vector<float> random_row(int64_t n, double spread, uint64_t seed) {
-  Random random(seed);
-  std::vector<float> row;
-  for (int64_t i = 0; i < n; ++i) row.push_back(static_cast<float>(spread * random.normal()));
-  return row;
-}
 
 double exact_log_sum(const std::vector<float>& x) {
   double largest = x[0], sum = 0;

@@ -9,17 +9,10 @@
 #include <vector>
 
 #include "compress/base/float_types.h"
-#include "compress/base/random.h"
+#include "tests/distributions/random_row.h"
 
 namespace attar {
 namespace {
-
-std::vector<float> random_row(int64_t n, double spread, uint64_t seed) {
-  Random random(seed);
-  std::vector<float> row;
-  for (int64_t i = 0; i < n; ++i) row.push_back(static_cast<float>(spread * random.normal()));
-  return row;
-}
 
 TopRows keep(const std::vector<float>& logits, int64_t k, double temperature = 2) {
   const auto n = std::ssize(logits);

@@ -60,12 +60,12 @@ TEST_F(Scoring, AKeptReferenceNeedsNotBeRun) {
   std::vector<TokenScores> first, second;
   {
     DistributionStore store(directory_.path(), key(20));
-    EXPECT_FALSE(keeps_all(store, set_));
+    EXPECT_FALSE(store.has_all(predicted(set_)));
     first = score(set_, both(), {true, true, false, &store});
-    EXPECT_TRUE(keeps_all(store, set_));
+    EXPECT_TRUE(store.has_all(predicted(set_)));
   }
   DistributionStore store(directory_.path(), key(20));
-  ASSERT_TRUE(keeps_all(store, set_));
+  ASSERT_TRUE(store.has_all(predicted(set_)));
   auto absent = both();
   absent[0].model = nullptr;
   expect_equal(score(set_, absent, {true, true, false, &store}), first);
@@ -76,7 +76,7 @@ TEST_F(Scoring, AKeptReferenceNeedsNotBeRun) {
     EXPECT_EQ(first[m].hit, whole[m].hit);
     EXPECT_EQ(first[m].agrees, whole[m].agrees);
   }
-  const double coverage = mean_coverage(store, set_);
+  const double coverage = store.mean_coverage(predicted(set_));
   EXPECT_GT(coverage, 0);
   EXPECT_LT(coverage, 1);
 }
@@ -87,7 +87,7 @@ TEST_F(Scoring, KlOfEverythingKeptIsTheWhole) {
   const auto kept = score(set_, both(), {true, true, false, &store});
   for (size_t i = 0; i < whole[1].kl.size(); ++i)
     EXPECT_NEAR(kept[1].kl[i], whole[1].kl[i], 1e-6 + 0.05 * whole[1].kl[i]);
-  EXPECT_EQ(mean_coverage(store, set_), 1);
+  EXPECT_EQ(store.mean_coverage(predicted(set_)), 1);
 }
 
 TEST_F(Scoring, KeptScoresDependOnNoThreads) {
