@@ -71,7 +71,7 @@ constexpr float most_fixed(int digits) {
 /// A segment whose largest magnitude is below this becomes zeros (its factor would overflow).
 inline constexpr float kTiny = 1e-30f;
 
-inline constexpr int64_t kFusedProbe = 12 * kPanel, kInt8Probe = 8 * 8 * kPanel;
+inline constexpr int64_t kFusedProbe = 12 * kPanel, kInt8Probe = 12 * 8 * kPanel;
 
 struct KernelTable {
   const char* name;

@@ -69,7 +69,7 @@ constexpr int64_t kBlockRows = 16 * kTileRows;  // int8 rows that pass by a pane
 void multiply_panel(const QuantizedRows& x, const PackedView& w, int64_t panel, int64_t first,
                     int64_t last, float* y) {
   const int64_t segment_bytes = x.way().segment * kPanel / (w.format == PackedFormat::u4 ? 2 : 1);
-  constexpr int64_t kStretchBytes = 65536;
+  constexpr int64_t kStretchBytes = 16384;
   const int64_t step =
       last - first > kTileRows ? std::max<int64_t>(1, kStretchBytes / segment_bytes) : x.segments();
   alignas(64) static thread_local float sums[kBlockRows * kPanel];
