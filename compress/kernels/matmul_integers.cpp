@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cassert>
+#include <cstring>
 #include <memory>
 
 #include "compress/base/error.h"
@@ -61,7 +62,20 @@ class QuantizedRows {
   std::unique_ptr<int32_t[]> sums_;
 };
 
-constexpr int64_t kBlockRows = 16 * kTileRows;  // int8 rows that pass by a panel together
+constexpr int64_t kBlockRows = 48 * kTileRows;  // int8 rows that pass by a panel together, at most
+
+/// As many as keep every thread busy: a panel is read once for all rows of a block.
+int64_t block_rows(int64_t rows, std::span<const Product> products) {
+  int64_t panels = 0, height = kBlockRows;
+  for (const auto& product : products) panels += product.w->storage().panels();
+  while (height > 6 * kTileRows && panels * ((rows + height - 1) / height) < 4 * thread_count())
+    height /= 2;
+  return height;
+}
+
+void prefetch(const std::byte* from, int64_t bytes) {
+  for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(from + i, 0, 2);
+}
 
 /// One panel's outputs for int8 rows first … last − 1, at most kBlockRows, of which `per_row` make
 /// a row of y. A stretch of the panel at a time, which stays in a near cache while the tiles of x
@@ -73,17 +87,25 @@ void multiply_panel(const QuantizedRows& x, const PackedView& w, int64_t panel, 
   const int64_t step =
       last - first > kTileRows ? std::max<int64_t>(1, kStretchBytes / segment_bytes) : x.segments();
   alignas(64) static thread_local float sums[kBlockRows * kPanel];
+  // While the tiles pass by one stretch, the next one is fetched.
+  const int64_t tiles = (last - first + kTileRows - 1) / kTileRows;
+  const int64_t share = tiles > 1 ? step * segment_bytes / tiles : 0;
+  const std::byte* next = w.data + panel * w.panel_bytes + step * segment_bytes;
   for (int64_t begin = 0; begin < x.segments(); begin += step)
-    for (int64_t row = first; row < last; row += kTileRows)
+    for (int64_t row = first; row < last; row += kTileRows, next += share) {
+      prefetch(next, share);
       kernels().int8_tile(w, panel, x.tile(row, begin, std::min(begin + step, x.segments())),
                           sums + (row - first) * kPanel, begin > 0);
+    }
 
   const int64_t width = std::min(kPanel, w.rows - panel * kPanel);
   const int64_t per_row = rows_per_row(x.way().rounding);
   const float* from = sums;
   for (int64_t row = first / per_row; row < last / per_row; ++row, from += per_row * kPanel) {
     float* out = y + row * w.rows + panel * kPanel;
-    if (per_row == 1)
+    if (per_row == 1 && width == kPanel)
+      std::memcpy(out, from, kPanel * sizeof(float));  // a size known beforehand: no call
+    else if (per_row == 1)
       std::copy_n(from, width, out);
     else if (per_row == 2)
       for (int64_t i = 0; i < width; ++i) out[i] = from[i] + from[kPanel + i];
@@ -97,15 +119,15 @@ void multiply_panel(const QuantizedRows& x, const PackedView& w, int64_t panel, 
 void multiply_group(const float* x, int64_t m, IntegerWay way, std::span<const Product> products) {
   const QuantizedRows rows(x, m, products[0].w->cols(), way);
   const int64_t count = m * rows_per_row(way.rounding);
-  const int64_t blocks = (count + kBlockRows - 1) / kBlockRows;
+  const int64_t height = block_rows(count, products), blocks = (count + height - 1) / height;
   const auto ends =
       running_totals(products, [&](const PackedMatrix::Storage& w) { return w.panels() * blocks; });
   parallel_for(ends.back(), grain_for(ends.back()), [&](int64_t begin, int64_t end) {
     for (int64_t index = begin; index < end; ++index) {
       const auto [product, unit] = find_place(ends, index);
       const auto& w = products[product].w->storage();
-      const int64_t first = unit / w.panels() * kBlockRows;
-      multiply_panel(rows, w.view, unit % w.panels(), first, std::min(count, first + kBlockRows),
+      const int64_t first = unit / w.panels() * height;
+      multiply_panel(rows, w.view, unit % w.panels(), first, std::min(count, first + height),
                      products[product].y);
     }
   });
