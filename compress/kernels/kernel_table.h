@@ -88,6 +88,9 @@ struct KernelTable {
   /// code · scale + offset for integers.
   void (*widen)(const PackedView& w, int64_t panel, int64_t begin, int64_t end, float* out);
 
+  /// out [end − begin, 32]: offsets of groups begin … end of one panel as floats.
+  void (*widen_offsets)(const PackedView& w, int64_t panel, int64_t begin, int64_t end, float* out);
+
   /// y [rows, 32] (+)= Σ_k x[k, row] · w[k, :], one fused step per k in order. x [depth, ·] with
   /// x_stride between its rows, w [depth, 32] contiguous, y with y_stride. add: go on from what y
   /// holds.
@@ -100,8 +103,8 @@ struct KernelTable {
                         Rounding rounding, int8_t* codes, float* scales, int32_t* sums);
 
   /// y [x.rows, 32] (+)= one panel times the quantized rows: for every segment in order the exact
-  /// integer sum s = Σ (code − zero) · x code, then y = fma(s, weight scale · x scale, y), and with
-  /// offsets y = fma(offset, x scale · Σ x code, y).
+  /// integer sum s = Σ (code − zero) · x code, then y = fma(s, weight scale · x scale, y). Offsets
+  /// are added by the caller.
   void (*int8_tile)(const PackedView& w, int64_t panel, const QuantizedTile& x, float* y, bool add);
 
   /// scores[i] = exp(scores[i] − max), 0 for −infinity; returns their sum. n a multiple of 32; lane

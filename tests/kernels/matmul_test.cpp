@@ -120,7 +120,7 @@ struct Codes {
   bool row_scale = false;
 };
 /// The definition of integer products: segments of the row, exact integer sums, one chain of fused
-/// steps for every int8 row; then the chains' sum, smallest first.
+/// steps for every int8 row; then the chains' sum, smallest first; then a step for every offset.
 std::vector<float> integer_reference(const std::vector<float>& x, int64_t m,
                                      const QuantizedMatrix& q, int64_t segment, Codes codes) {
   const float most = 127.0f * static_cast<float>(1 << (7 * (codes.n - 1)));
@@ -137,34 +137,35 @@ std::vector<float> integer_reference(const std::vector<float>& x, int64_t m,
   for (int64_t i = 0; i < m; ++i)
     for (int64_t n = 0; n < q.rows; ++n) {
       std::array<float, 3> chains{};
+      std::vector<float> group_sums(static_cast<size_t>(q.groups()));
       for (int64_t begin = 0; begin < q.cols; begin += segment) {
         const int64_t end = std::min(begin + segment, q.cols), g = begin / q.group();
         const float largest =
             codes.row_scale ? largest_in(i, 0, q.cols) : largest_in(i, begin, end);
-        std::array<int32_t, 3> sums{}, digits{};
+        std::array<int32_t, 3> sums{};
+        int64_t total = 0;
         for (int64_t k = begin; k < end && largest > 0; ++k) {
           auto number =
               static_cast<int32_t>(std::nearbyint(x[at(i, q.cols, k)] * (most / largest)));
+          total += number;
           const int32_t code = q.codes[at(n, q.cols, k)] - q.zero(n, g);
           for (int d = 0; d < codes.n; ++d) {
             const int32_t digit = d + 1 == codes.n ? number : (number + 64 + (1 << 28)) % 128 - 64;
             number = (number - digit) / 128;
             sums[static_cast<size_t>(d)] += code * digit;
-            digits[static_cast<size_t>(d)] += digit;
           }
         }
         float scale = largest / most;
-        for (size_t d = 0; d < static_cast<size_t>(codes.n); ++d, scale *= 128) {
+        group_sums[static_cast<size_t>(g)] += scale * static_cast<float>(total);
+        for (size_t d = 0; d < static_cast<size_t>(codes.n); ++d, scale *= 128)
           chains[d] = std::fma(static_cast<float>(sums[d]), q.scales[at(n, q.groups(), g)] * scale,
                                chains[d]);
-          if (!q.offsets.empty())
-            chains[d] = std::fma(q.offsets[at(n, q.groups(), g)],
-                                 scale * static_cast<float>(digits[d]), chains[d]);
-        }
       }
       y.push_back(codes.n == 3   ? chains[2] + (chains[1] + chains[0])
                   : codes.n == 2 ? chains[1] + chains[0]
                                  : chains[0]);
+      for (size_t g = 0; g < group_sums.size() && !q.offsets.empty(); ++g)
+        y.back() = std::fma(q.offsets[at(n, q.groups(), 0) + g], group_sums[g], y.back());
     }
   return y;
 }
