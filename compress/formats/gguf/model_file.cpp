@@ -36,6 +36,34 @@ bool is_common(const TensorType& type) {
   return type.name == "Q8_0" || type.name == "Q5_0" || type.name == "Q4_0";
 }
 
+/// Whether columns that share a scale stay side by side.
+bool moves_whole_groups(const Link& link, int64_t group) {
+  for (size_t c = 0; c < link.columns.size(); ++c) {
+    const int64_t within = static_cast<int64_t>(c) % group;
+    const int64_t first = link.columns[c - static_cast<size_t>(within)];
+    if (first % group != 0 || link.columns[c] != first + within) return false;
+  }
+  return true;
+}
+
+/// The matrix with its groups in published order. Groups with a common unit may come apart, so that
+/// units are given up.
+QuantizedMatrix with_moved_groups(const QuantizedMatrix& q, const std::vector<int64_t>& columns) {
+  QuantizedMatrix moved{q.layout, q.rows, q.cols, q.codes, q.scales, {}, q.offsets};
+  const int64_t group = q.group(), groups = q.groups();
+  for (int64_t row = 0; row < q.rows; ++row)
+    for (int64_t g = 0; g < groups; ++g) {
+      const int64_t column = columns[static_cast<size_t>(g * group)];
+      const auto from = static_cast<size_t>(row * groups + g);
+      const auto to = static_cast<size_t>(row * groups + column / group);
+      moved.scales[to] = q.scales[from];
+      if (!q.offsets.empty()) moved.offsets[to] = q.offsets[from];
+      std::copy_n(q.codes.begin() + row * q.cols + g * group, group,
+                  moved.codes.begin() + row * q.cols + column);
+    }
+  return moved;
+}
+
 class Source : public WeightSource {
  public:
   Source(File file, const ordered_json& config)
@@ -81,9 +109,12 @@ class Source : public WeightSource {
   Weight load_codes(std::string_view name) const override {
     const Parts& parts = readable_parts(name);
     const Part& first = parts.front();
-    const bool codes_only = first.tensor->type->take_apart != nullptr && keeps_form(parts) &&
-                            first.link.published_shape.size() == 2 && offset_of(first) == 0;
-    return codes_only ? codes(parts) : load(name);
+    const TensorType& type = *first.tensor->type;
+    if (type.take_apart == nullptr || first.link.published_shape.size() != 2) return load(name);
+    if (keeps_form(parts)) return codes(parts);
+    if (parts.size() == 1 && !first.link.minus_exp && moves_whole_groups(first.link, type.group))
+      return with_moved_groups(codes(parts), first.link.columns);
+    return load(name);
   }
 
  private:
