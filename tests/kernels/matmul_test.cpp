@@ -328,6 +328,9 @@ TEST(Matmul, Int8ActivationsOfDeepMatricesAndMixedGroups) {
   expect_same_bytes(y[0], int8_reference(x, 27, a, 32));
   expect_same_bytes(y[1], int8_reference(x, 27, b, 128));
   expect_same_bytes(y[2], reference(x, 27, dense.floats(), 33, 2500));
+  // More offsets than are widened at once.
+  const auto many = random_quantized(random, 4, 8, Form::byte_offsets, 40, 2500);
+  check_bytes(PackedMatrix::pack(many), x, 27, int8_reference(x, 27, many, 8), Activations::int8);
 }
 
 TEST(Matmul, Int8ActivationsLetBadInputShow) {
