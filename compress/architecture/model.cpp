@@ -31,12 +31,17 @@ class PublishedNames : public WeightSource {
   }
   const std::vector<WeightInfo>& list() const override { return list_; }
   bool has(std::string_view name) const override { return names_.contains(name); }
-  Weight load(std::string_view name) const override {
-    const auto found = names_.find(name);
-    return files_->load(found == names_.end() ? name : std::string_view(found->second));
+  Weight load(std::string_view name) const override { return files_->load(in_files(name)); }
+  Weight load_codes(std::string_view name) const override {
+    return files_->load_codes(in_files(name));
   }
 
  private:
+  std::string_view in_files(std::string_view name) const {
+    const auto found = names_.find(name);
+    return found == names_.end() ? name : std::string_view(found->second);
+  }
+
   std::shared_ptr<const WeightSource> files_;
   std::map<std::string, std::string, std::less<>> names_;  // published -> in the files
   std::vector<WeightInfo> list_;

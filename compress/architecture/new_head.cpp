@@ -41,6 +41,9 @@ class WithNew : public WeightSource {
     const auto found = tensors_.find(name);
     return found == tensors_.end() ? base_->load(name) : Weight(found->second);
   }
+  Weight load_codes(std::string_view name) const override {
+    return tensors_.contains(name) ? load(name) : base_->load_codes(name);
+  }
 
  private:
   std::shared_ptr<const WeightSource> base_;

@@ -85,6 +85,10 @@ QuantizedMatrix empty_like(const QuantizedMatrix& like, int64_t rows) {
   q.codes.resize(static_cast<size_t>(rows * q.cols));
   q.scales.resize(static_cast<size_t>(rows * q.groups()));
   if (!like.zeros.empty()) q.zeros.resize(q.scales.size());
+  if (!like.offsets.empty()) q.offsets.resize(q.scales.size());
+  q.unit_groups = like.unit_groups;
+  if (q.unit_groups > 0) q.scale_units.resize(q.scales.size() / static_cast<size_t>(q.unit_groups));
+  if (!like.offset_units.empty()) q.offset_units.resize(q.scale_units.size());
   return q;
 }
 
@@ -93,6 +97,10 @@ void copy_rows(const QuantizedMatrix& from, int64_t from_row, QuantizedMatrix& t
   copy_rows(from.codes, from_row, to.codes, to_row, count, from.cols);
   copy_rows(from.scales, from_row, to.scales, to_row, count, from.groups());
   copy_rows(from.zeros, from_row, to.zeros, to_row, count, from.groups());
+  copy_rows(from.offsets, from_row, to.offsets, to_row, count, from.groups());
+  const int64_t units = from.unit_groups > 0 ? from.groups() / from.unit_groups : 0;
+  copy_rows(from.scale_units, from_row, to.scale_units, to_row, count, units);
+  copy_rows(from.offset_units, from_row, to.offset_units, to_row, count, units);
 }
 
 class LogicalWeights : public WeightSource {
@@ -125,11 +133,19 @@ class LogicalWeights : public WeightSource {
     return storage_.whole(name) == nullptr && stored_->has(name);
   }
 
-  Weight load(std::string_view name) const override {
+  Weight load(std::string_view name) const override { return load_with(&WeightSource::load, name); }
+  Weight load_codes(std::string_view name) const override {
+    return load_with(&WeightSource::load_codes, name);
+  }
+
+ private:
+  using Loader = Weight (WeightSource::*)(std::string_view) const;
+
+  Weight load_with(Loader loader, std::string_view name) const {
     const auto* place = storage_.find(name);
-    if (place == nullptr) return stored_->load(name);
-    if (const auto opened = opened_codes(*place)) return cut_codes(*opened, *place);
-    Weight weight = stored_->load(place->whole->name);
+    if (place == nullptr) return ((*stored_).*loader)(name);
+    if (const auto opened = opened_codes(*place, loader)) return cut_codes(*opened, *place);
+    Weight weight = ((*stored_).*loader)(place->whole->name);
     if (const auto* dense = std::get_if<DenseTensor>(&weight)) {
       require_rows(*place, dense->shape.empty()         ? 0
                            : transposed(*place, *dense) ? dense->shape.back()
@@ -139,11 +155,10 @@ class LogicalWeights : public WeightSource {
     const auto whole =
         std::make_shared<const QuantizedMatrix>(std::move(std::get<QuantizedMatrix>(weight)));
     require_rows(*place, whole->rows);
-    keep_codes(*place, whole);
+    keep_codes(*place, loader, whole);
     return cut_codes(*whole, *place);
   }
 
- private:
   static QuantizedMatrix cut_codes(const QuantizedMatrix& whole, const Storage::Place& place) {
     QuantizedMatrix part = empty_like(whole, place.whole->units * place.rows);
     place.for_runs(
@@ -153,17 +168,20 @@ class LogicalWeights : public WeightSource {
 
   // Unpacking is slow, and parts are mostly asked for one after the other: the last whole stays
   // until its last part was taken.
-  std::shared_ptr<const QuantizedMatrix> opened_codes(const Storage::Place& place) const {
+  std::shared_ptr<const QuantizedMatrix> opened_codes(const Storage::Place& place,
+                                                      Loader loader) const {
     const std::lock_guard lock(mutex_);
-    if (opened_of_ != place.whole) return nullptr;
+    if (opened_of_ != place.whole || opened_with_ != loader) return nullptr;
     const bool last = place.first + place.rows == place.unit_rows;
     if (last) opened_of_ = nullptr;
     return last ? std::move(opened_) : opened_;
   }
-  void keep_codes(const Storage::Place& place, std::shared_ptr<const QuantizedMatrix> whole) const {
+  void keep_codes(const Storage::Place& place, Loader loader,
+                  std::shared_ptr<const QuantizedMatrix> whole) const {
     if (place.first + place.rows == place.unit_rows) return;
     const std::lock_guard lock(mutex_);
     opened_of_ = place.whole;
+    opened_with_ = loader;
     opened_ = std::move(whole);
   }
 
@@ -183,6 +201,7 @@ class LogicalWeights : public WeightSource {
   std::vector<WeightInfo> list_;
   mutable std::mutex mutex_;
   mutable const StoredTensor* opened_of_ = nullptr;
+  mutable Loader opened_with_ = nullptr;
   mutable std::shared_ptr<const QuantizedMatrix> opened_;
 };
 

@@ -114,6 +114,11 @@ class AdaptedSource : public WeightSource {
     return dense_tensor(std::move(values), {module.out, module.in});
   }
 
+  Weight load_codes(std::string_view name) const override {
+    const bool changed = saved_.contains(name) || modules_.contains(name);
+    return changed ? load(name) : base_->load_codes(name);
+  }
+
  private:
   /// A listed weight against its factors, or against the targets when it has none.
   void check(WeightInfo& info, const std::string& where) const {

@@ -24,6 +24,9 @@ std::vector<float> dequantize(const QuantizedMatrix& q) {
         for (int64_t i = begin; i < end; ++i)
           values[static_cast<size_t>(i)] =
               static_cast<float>(q.codes[static_cast<size_t>(i)] - zero) * scale;
+        if (q.offsets.empty()) continue;
+        const float offset = q.offsets[static_cast<size_t>(row * groups + g)];
+        for (int64_t i = begin; i < end; ++i) values[static_cast<size_t>(i)] += offset;
       }
   });
   return values;

@@ -11,7 +11,7 @@
 namespace attar {
 
 /// How a matrix is quantized: w ≈ (code − zero) · scale with one (scale, zero) per row and group of
-/// input columns.
+/// input columns, or w ≈ code · scale + offset.
 struct QuantLayout {
   int bits = 4;           // 2 … 8
   int64_t group = 0;      // input columns that share a scale; 0 = the whole row ("channel")
@@ -27,16 +27,25 @@ struct QuantizedMatrix {
   int64_t rows = 0, cols = 0;  // [N out, K in]
   std::vector<uint8_t> codes;  // [rows, cols], 0 … 2^bits − 1
   std::vector<float> scales;   // [rows, groups()], already rounded to layout.scale_dtype
-  std::vector<uint8_t> zeros;  // [rows, groups()]; empty when symmetric
+  std::vector<uint8_t> zeros;  // [rows, groups()]; empty when symmetric and with offsets
+  /// [rows, groups()], or empty. Only what a WeightSource gives as codes has them, for the kernels:
+  /// no algorithm makes them, and no format of directories stores them.
+  std::vector<float> offsets{};
+  /// > 0: scales and offsets are integers, −128 … 127, times units of float16 that so many
+  /// consecutive groups, a power of two, share. [rows, groups() / unit_groups], no offset_units
+  /// without offsets. They say nothing new but how to keep scales and offsets in a byte each.
+  int64_t unit_groups = 0;
+  std::vector<float> scale_units{}, offset_units{};
 
   int64_t group() const { return layout.group == 0 ? cols : layout.group; }
   int64_t groups() const { return (cols + group() - 1) / group(); }
   int zero(int64_t row, int64_t g) const {
+    if (!offsets.empty()) return 0;
     return zeros.empty() ? 1 << (layout.bits - 1) : zeros[static_cast<size_t>(row * groups() + g)];
   }
 };
 
-/// [rows, cols] floats: (code − zero) · scale in float32.
+/// [rows, cols] floats: (code − zero) · scale, or code · scale + offset, in float32.
 std::vector<float> dequantize(const QuantizedMatrix& q);
 
 /// Bits that codes, scales and zeros take on disk, per weight.

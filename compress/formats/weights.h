@@ -50,6 +50,9 @@ class WeightSource {
   virtual bool has(std::string_view name) const = 0;
   /// Throws bad_input: missing (with the nearest name) or malformed.
   virtual Weight load(std::string_view name) const = 0;
+  /// The same numbers for who multiplies with them: as codes, with offsets too, where load() widens
+  /// what has no other form than that of its file.
+  virtual Weight load_codes(std::string_view name) const { return load(name); }
 
   /// load() as float32, dequantized if need be.
   std::vector<float> floats(std::string_view name) const;

@@ -22,8 +22,8 @@ enum class PackedFormat { f32, f16, bf16, u4, u8 };
 ///   floats:  data [panel][cols][32]
 ///   u4:      data [panel][cols/8][32 rows][4 bytes]: byte j holds column j low and column j + 4
 ///   high u8:      data [panel][cols/4][32 rows][4 bytes]: byte j holds column j
-/// and for integers scales [panel][groups][32] (f32 or f16), zeros [panel][groups][32] unless
-/// symmetric.
+/// and for integers scales [panel][groups][32] (f32, f16 or bytes), zeros [panel][groups][32]
+/// unless symmetric, or offsets [panel][groups][32] as the scales: w = code · scale + offset.
 struct PackedView {
   PackedFormat format;
   int64_t rows, cols;
@@ -35,6 +35,11 @@ struct PackedView {
   const std::byte* scales;
   const uint8_t* zeros;
   bool int8_inputs;  // made for inputs rounded to int8 with one scale a row
+  const std::byte* offsets;
+  /// Not null: scales (offsets) are bytes b that stand for (b − 128) · unit, with f16 units
+  /// [panel][groups / 2^unit_shift][32].
+  const std::byte *scale_units, *offset_units;
+  int unit_shift;
 };
 
 /// How rows of x become int8 rows.
@@ -79,9 +84,12 @@ struct KernelTable {
   /// out[panels · 32] = W x for `panels` ≤ kGemvPanels panels from `panel` on; x [cols].
   void (*gemv)(const PackedView& w, int64_t panel, int64_t panels, const float* x, float* out);
 
-  /// out [end − begin, 32]: columns begin … end of one panel as floats, (code − zero) · scale for
-  /// integers.
+  /// out [end − begin, 32]: columns begin … end of one panel as floats, (code − zero) · scale or
+  /// code · scale + offset for integers.
   void (*widen)(const PackedView& w, int64_t panel, int64_t begin, int64_t end, float* out);
+
+  /// out [end − begin, 32]: offsets of groups begin … end of one panel as floats.
+  void (*widen_offsets)(const PackedView& w, int64_t panel, int64_t begin, int64_t end, float* out);
 
   /// y [rows, 32] (+)= Σ_k x[k, row] · w[k, :], one fused step per k in order. x [depth, ·] with
   /// x_stride between its rows, w [depth, 32] contiguous, y with y_stride. add: go on from what y
@@ -95,7 +103,8 @@ struct KernelTable {
                         Rounding rounding, int8_t* codes, float* scales, int32_t* sums);
 
   /// y [x.rows, 32] (+)= one panel times the quantized rows: for every segment in order the exact
-  /// integer sum s = Σ (code − zero) · x code, then y = fma(s, weight scale · x scale, y).
+  /// integer sum s = Σ (code − zero) · x code, then y = fma(s, weight scale · x scale, y). Offsets
+  /// are added by the caller.
   void (*int8_tile)(const PackedView& w, int64_t panel, const QuantizedTile& x, float* y, bool add);
 
   /// scores[i] = exp(scores[i] − max), 0 for −infinity; returns their sum. n a multiple of 32; lane

@@ -2,6 +2,7 @@
 #include <cassert>
 #include <cstring>
 #include <memory>
+#include <vector>
 
 #include "compress/base/error.h"
 #include "compress/kernels/products.h"
@@ -42,6 +43,7 @@ class QuantizedRows {
   }
 
   const IntegerWay& way() const { return way_; }
+  int64_t rows() const { return rows_; }
   int64_t segments() const { return segments_; }
   /// The tile that begins at `row`, segments [begin, end).
   QuantizedTile tile(int64_t row, int64_t begin, int64_t end) const {
@@ -62,6 +64,40 @@ class QuantizedRows {
   std::unique_ptr<int32_t[]> sums_;
 };
 
+/// What offsets are multiplied by: the sums of a row's numbers over each group of the weights.
+class GroupSums {
+ public:
+  GroupSums(const QuantizedRows& x, const PackedView& w)
+      : groups_(w.groups), per_row_(rows_per_row(x.way().rounding)) {
+    if (w.offsets == nullptr) return;
+    values_.resize(static_cast<size_t>(x.rows() / per_row_ * groups_));
+    const int64_t tiles = (x.rows() + kTileRows - 1) / kTileRows;
+    parallel_for(tiles, 8, [&](int64_t begin, int64_t end) {
+      for (int64_t row = begin * kTileRows; row < std::min(x.rows(), end * kTileRows);
+           row += kTileRows)
+        add_tile(x.tile(row, 0, x.segments()), w.group, values_.data() + row / per_row_ * groups_);
+    });
+  }
+  /// [groups][rows of x] of the tile that begins at int8 row `row`.
+  const float* tile(int64_t row) const { return values_.data() + row / per_row_ * groups_; }
+
+ private:
+  /// A segment's digits make a whole number, exactly.
+  void add_tile(const QuantizedTile& x, int64_t group, float* to) const {
+    const int64_t rows = x.rows / per_row_;
+    for (int64_t s = 0; s < x.end; ++s)
+      for (int64_t r = 0; r < rows; ++r) {
+        const int64_t first = s * x.rows + r * per_row_, last = first + per_row_ - 1;
+        int64_t number = 0;
+        for (int64_t d = first; d <= last; ++d) number = 128 * number + x.sums[d];
+        to[s * x.segment / group * rows + r] += x.scales[last] * static_cast<float>(number);
+      }
+  }
+
+  int64_t groups_, per_row_;
+  std::vector<float> values_;
+};
+
 constexpr int64_t kBlockRows = 48 * kTileRows;  // int8 rows that pass by a panel together, at most
 
 /// As many as keep every thread busy: a panel is read once for all rows of a block.
@@ -77,11 +113,38 @@ void prefetch(const std::byte* from, int64_t bytes) {
   for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(from + i, 0, 2);
 }
 
+/// Sums of int8 rows into those of rows of x, in place: the smallest digit first.
+void add_digits(int64_t per_row, int64_t rows, float* sums) {
+  if (per_row == 1) return;
+  const float* from = sums;
+  for (int64_t row = 0; row < rows; ++row, from += per_row * kPanel)
+    for (int64_t i = 0; i < kPanel; ++i) {
+      const float low = per_row == 2 ? from[kPanel + i] : from[kPanel + i] + from[2 * kPanel + i];
+      sums[row * kPanel + i] = from[i] + low;
+    }
+}
+
+/// sums += offsets · group sums, one fused step for every group in order.
+void add_offsets(const GroupSums& x, const PackedView& w, int64_t panel, int64_t first,
+                 int64_t last, int64_t per_row, float* sums) {
+  constexpr int64_t kDepth = 128;
+  alignas(64) float offsets[kDepth * kPanel];
+  for (int64_t g = 0; g < w.groups; g += kDepth) {
+    const int64_t depth = std::min(kDepth, w.groups - g);
+    kernels().widen_offsets(w, panel, g, g + depth, offsets);
+    for (int64_t row = first; row < last; row += kTileRows) {
+      const int64_t rows = std::min(kTileRows, last - row) / per_row;
+      kernels().tile(rows, depth, x.tile(row) + g * rows, rows, offsets,
+                     sums + (row - first) / per_row * kPanel, kPanel, true);
+    }
+  }
+}
+
 /// One panel's outputs for int8 rows first … last − 1, at most kBlockRows, of which `per_row` make
 /// a row of y. A stretch of the panel at a time, which stays in a near cache while the tiles of x
 /// pass by.
-void multiply_panel(const QuantizedRows& x, const PackedView& w, int64_t panel, int64_t first,
-                    int64_t last, float* y) {
+void multiply_panel(const QuantizedRows& x, const GroupSums& group_sums, const PackedView& w,
+                    int64_t panel, int64_t first, int64_t last, float* y) {
   const int64_t segment_bytes = x.way().segment * kPanel / (w.format == PackedFormat::u4 ? 2 : 1);
   constexpr int64_t kStretchBytes = 16384;
   const int64_t step =
@@ -98,26 +161,25 @@ void multiply_panel(const QuantizedRows& x, const PackedView& w, int64_t panel, 
                           sums + (row - first) * kPanel, begin > 0);
     }
 
-  const int64_t width = std::min(kPanel, w.rows - panel * kPanel);
   const int64_t per_row = rows_per_row(x.way().rounding);
+  add_digits(per_row, (last - first) / per_row, sums);
+  if (w.offsets != nullptr) add_offsets(group_sums, w, panel, first, last, per_row, sums);
+  const int64_t width = std::min(kPanel, w.rows - panel * kPanel);
   const float* from = sums;
-  for (int64_t row = first / per_row; row < last / per_row; ++row, from += per_row * kPanel) {
+  for (int64_t row = first / per_row; row < last / per_row; ++row, from += kPanel) {
     float* out = y + row * w.rows + panel * kPanel;
-    if (per_row == 1 && width == kPanel)
+    if (width == kPanel)
       std::memcpy(out, from, kPanel * sizeof(float));  // a size known beforehand: no call
-    else if (per_row == 1)
-      std::copy_n(from, width, out);
-    else if (per_row == 2)
-      for (int64_t i = 0; i < width; ++i) out[i] = from[i] + from[kPanel + i];
     else
-      for (int64_t i = 0; i < width; ++i)
-        out[i] = from[i] + (from[kPanel + i] + from[2 * kPanel + i]);
+      std::copy_n(from, width, out);
   }
 }
 
 /// Products that want x in the same way.
 void multiply_group(const float* x, int64_t m, IntegerWay way, std::span<const Product> products) {
   const QuantizedRows rows(x, m, products[0].w->cols(), way);
+  std::vector<GroupSums> sums;
+  for (const Product& product : products) sums.emplace_back(rows, product.w->storage().view);
   const int64_t count = m * rows_per_row(way.rounding);
   const int64_t height = block_rows(count, products), blocks = (count + height - 1) / height;
   const auto ends =
@@ -127,8 +189,8 @@ void multiply_group(const float* x, int64_t m, IntegerWay way, std::span<const P
       const auto [product, unit] = find_place(ends, index);
       const auto& w = products[product].w->storage();
       const int64_t first = unit / w.panels() * height;
-      multiply_panel(rows, w.view, unit % w.panels(), first, std::min(count, first + height),
-                     products[product].y);
+      multiply_panel(rows, sums[product], w.view, unit % w.panels(), first,
+                     std::min(count, first + height), products[product].y);
     }
   });
 }

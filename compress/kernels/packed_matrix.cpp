@@ -1,7 +1,9 @@
 #include "compress/kernels/packed_matrix.h"
 
 #include <algorithm>
+#include <bit>
 #include <cassert>
+#include <cmath>
 #include <cstring>
 
 #include "compress/base/error.h"
@@ -72,19 +74,62 @@ bool all_half(const std::vector<float>& values) {
                      [](float v) { return from_float16(to_float16(v)) == v; });
 }
 
-/// Groups × 32 lanes of every panel.
+/// `groups` × 32 lanes of every panel.
 template <class T, class F>
-AlignedBuffer pack_groups(const PackedView& view, F value) {
-  const int64_t panels = (view.rows + kPanel - 1) / kPanel;
-  AlignedBuffer out(static_cast<size_t>(panels * view.groups * kPanel) * sizeof(T));
+AlignedBuffer pack_groups(int64_t rows, int64_t groups, F value) {
+  const int64_t panels = (rows + kPanel - 1) / kPanel;
+  AlignedBuffer out(static_cast<size_t>(panels * groups * kPanel) * sizeof(T));
   T* to = reinterpret_cast<T*>(out.data());
   parallel_for(panels, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t row = begin * kPanel; row < std::min(view.rows, end * kPanel); ++row)
-      for (int64_t g = 0; g < view.groups; ++g)
-        to[(row / kPanel * view.groups + g) * kPanel + row % kPanel] =
-            value(static_cast<size_t>(row * view.groups + g));
+    for (int64_t row = begin * kPanel; row < std::min(rows, end * kPanel); ++row)
+      for (int64_t g = 0; g < groups; ++g)
+        to[(row / kPanel * groups + g) * kPanel + row % kPanel] =
+            value(static_cast<size_t>(row * groups + g));
   });
   return out;
+}
+
+AlignedBuffer pack_halves(int64_t rows, int64_t groups, const std::vector<float>& values) {
+  return pack_groups<uint16_t>(rows, groups, [&](size_t i) { return to_float16(values[i]); });
+}
+
+/// Scales or offsets of every group, in the form that the view says.
+AlignedBuffer pack_numbers(const PackedView& view, const std::vector<float>& values,
+                           const std::vector<float>& units) {
+  if (units.empty() && view.half_scales) return pack_halves(view.rows, view.groups, values);
+  if (units.empty())
+    return pack_groups<float>(view.rows, view.groups, [&](size_t i) { return values[i]; });
+  return pack_groups<uint8_t>(view.rows, view.groups, [&](size_t i) {
+    const float unit = units[i >> view.unit_shift];
+    return static_cast<uint8_t>(128 + (unit == 0 ? 0 : std::lrint(values[i] / unit)));
+  });
+}
+
+/// Scales, and zeros or offsets.
+void pack_scales(const QuantizedMatrix& q, PackedMatrix::Storage& storage) {
+  PackedView& view = storage.view;
+  assert(q.zeros.empty() || q.offsets.empty());
+  view.half_scales = q.unit_groups == 0 && all_half(q.scales) && all_half(q.offsets);
+  if (q.unit_groups > 0) {
+    assert(std::has_single_bit(static_cast<uint64_t>(q.unit_groups)) &&
+           view.groups % q.unit_groups == 0);
+    view.unit_shift = std::countr_zero(static_cast<uint64_t>(q.unit_groups));
+    storage.scale_units = pack_halves(view.rows, view.groups >> view.unit_shift, q.scale_units);
+    view.scale_units = storage.scale_units.data();
+  }
+  storage.scales = pack_numbers(view, q.scales, q.scale_units);
+  view.scales = storage.scales.data();
+  if (!q.zeros.empty()) {
+    storage.zeros =
+        pack_groups<uint8_t>(view.rows, view.groups, [&](size_t i) { return q.zeros[i]; });
+    view.zeros = reinterpret_cast<const uint8_t*>(storage.zeros.data());
+  }
+  if (q.offsets.empty()) return;
+  storage.offsets = pack_numbers(view, q.offsets, q.offset_units);
+  view.offsets = storage.offsets.data();
+  if (q.unit_groups == 0) return;
+  storage.offset_units = pack_halves(view.rows, view.groups >> view.unit_shift, q.offset_units);
+  view.offset_units = storage.offset_units.data();
 }
 
 }  // namespace
@@ -126,7 +171,7 @@ PackedMatrix PackedMatrix::pack(const QuantizedMatrix& q) {
   view.format = q.layout.bits <= 4 ? PackedFormat::u4 : PackedFormat::u8;
   view.group = q.group();
   view.groups = q.groups();
-  view.zero = static_cast<float>(1 << (q.layout.bits - 1));
+  view.zero = q.offsets.empty() ? static_cast<float>(1 << (q.layout.bits - 1)) : 0.0f;
   view.int8_inputs = q.layout.int8_inputs;
   if (view.int8_inputs && view.groups > 1 && view.group % 8 != 0)
     throw bad_input(
@@ -138,16 +183,7 @@ PackedMatrix PackedMatrix::pack(const QuantizedMatrix& q) {
   storage->data = AlignedBuffer(static_cast<size_t>(storage->panels() * view.panel_bytes));
   view.data = storage->data.data();
   pack_codes(q, view, storage->data.data());
-  view.half_scales = all_half(q.scales);
-  storage->scales =
-      view.half_scales
-          ? pack_groups<uint16_t>(view, [&](size_t i) { return to_float16(q.scales[i]); })
-          : pack_groups<float>(view, [&](size_t i) { return q.scales[i]; });
-  view.scales = storage->scales.data();
-  if (!q.zeros.empty()) {
-    storage->zeros = pack_groups<uint8_t>(view, [&](size_t i) { return q.zeros[i]; });
-    view.zeros = reinterpret_cast<const uint8_t*>(storage->zeros.data());
-  }
+  pack_scales(q, *storage);
   storage->name = q.layout.name();
   PackedMatrix out;
   out.storage_ = std::move(storage);
@@ -165,7 +201,12 @@ int64_t PackedMatrix::cols() const {
   return storage_->view.cols;
 }
 uint64_t PackedMatrix::bytes() const {
-  return storage_->data.size() + storage_->scales.size() + storage_->zeros.size();
+  uint64_t total = 0;
+  for (const AlignedBuffer* part :
+       {&storage_->data, &storage_->scales, &storage_->zeros, &storage_->offsets,
+        &storage_->scale_units, &storage_->offset_units})
+    total += part->size();
+  return total;
 }
 std::string PackedMatrix::format() const {
   return storage_->name;

@@ -18,8 +18,8 @@ class PackedMatrix {
   /// kernel.
   static PackedMatrix pack(const DenseTensor& dense);
   /// From integer codes: kept at 4 bits (layouts of 2 … 4 bits) or 8 (5 … 8) with one scale (and
-  /// zero) per group; the last group of a row may be shorter. Scales are kept as f16 when that
-  /// loses nothing, else as f32.
+  /// zero or offset) per group; the last group of a row may be shorter. Scales and offsets are kept
+  /// as bytes where the matrix has units for them, as f16 when that loses nothing, else as f32.
   static PackedMatrix pack(const QuantizedMatrix& quantized);
   static PackedMatrix pack(const Weight& weight);
 
@@ -29,7 +29,7 @@ class PackedMatrix {
   std::string format() const;  // "int4 g32 sym", "bf16"
   bool quantized() const;
 
-  /// out [cols]: one row as floats, (code − zero) · scale for integers.
+  /// out [cols]: one row as floats, as dequantize() gives them for integers.
   void row(int64_t index, float* out) const;
 
   struct Storage;

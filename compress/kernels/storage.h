@@ -11,7 +11,7 @@ namespace attar {
 
 struct PackedMatrix::Storage {
   PackedView view{};
-  AlignedBuffer data, scales, zeros;
+  AlignedBuffer data, scales, zeros, offsets, scale_units, offset_units;
   std::string name;
 
   int64_t panels() const { return (view.rows + kPanel - 1) / kPanel; }

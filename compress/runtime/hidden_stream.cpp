@@ -24,7 +24,7 @@ void require_windows(const ModelSpec& spec, const std::vector<int64_t>& starts) 
 /// What the first block reads of windows of ids, [count, hidden].
 std::vector<float> embed(const ModelSpec& spec, const WeightSource& weights,
                          std::span<const int32_t> ids, const std::vector<int64_t>& starts) {
-  const Weight weight = weights.load(spec.embedding);
+  const Weight weight = weights.load_codes(spec.embedding);
   require_matrix(spec.embedding, weight, spec.vocab, spec.hidden);
   const auto* dense = std::get_if<DenseTensor>(&weight);
   std::optional<PackedMatrix> codes;

@@ -28,6 +28,7 @@ void require_matrix(const std::string& name, const Weight& weight, int64_t rows,
         "tensor " + name);
   if (quantized != nullptr) {
     require_finite(name, quantized->scales);
+    require_finite(name, quantized->offsets);
     return;
   }
   // A stretch at a time: a widened copy of a whole matrix would double the memory that loading
@@ -80,7 +81,7 @@ void Linear::replace(const Weight& other) {
 Linear load_linear(const LinearSpec& spec, const WeightSource& weights, const Weight* replacement) {
   Linear out;
   out.spec = spec;
-  out.replace(replacement != nullptr ? *replacement : weights.load(spec.weight));
+  out.replace(replacement != nullptr ? *replacement : weights.load_codes(spec.weight));
   release_mapped_pages();  // what is packed is not needed in the file's form as well
   if (!spec.bias.empty()) out.bias = load_vector(weights, spec.bias, spec.out);
   return out;

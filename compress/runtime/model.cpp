@@ -44,7 +44,7 @@ std::shared_ptr<const RuntimeModel> RuntimeModel::load(const Model& opened,
   state->positions = load_positions(spec, weights);
   state->final_norm = Norm(spec.final_norm, spec.hidden, weights);
   if (!spec.tied) {
-    const Weight embedding = weights.load(spec.embedding);
+    const Weight embedding = weights.load_codes(spec.embedding);
     require_matrix(spec.embedding, embedding, spec.vocab, spec.hidden);
     if (const auto* dense = std::get_if<DenseTensor>(&embedding))
       state->embedding = *dense;

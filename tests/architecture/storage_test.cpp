@@ -130,6 +130,43 @@ TEST(Storage, TakesRowsOfQuantizedMatricesWithTheirScalesAndZeros) {
   }
 }
 
+/// As a file in whose form only kernels can take a matrix: floats for everybody else.
+class CodesForKernels : public Tensors {
+ public:
+  explicit CodesForKernels(QuantizedMatrix q) : codes_(std::move(q)) {
+    add("qkv.weight", {codes_.rows, codes_.cols}, dequantize(codes_));
+  }
+  Weight load_codes(std::string_view) const override { return codes_; }
+
+ private:
+  QuantizedMatrix codes_;
+};
+
+TEST(Storage, TakesRowsOfWhatKernelsAloneTake) {
+  QuantizedMatrix whole = codes_of(12, 4, true);
+  whole.layout.symmetric = false;
+  whole.layout.group = 2;
+  whole.unit_groups = 2;
+  whole.scales.clear();
+  for (int i = 0; i < 12 * 2; ++i) {
+    whole.scales.push_back(static_cast<float>(i));
+    whole.offsets.push_back(static_cast<float>(-i));
+    if (i % 2 == 0) continue;
+    whole.scale_units.push_back(static_cast<float>(i));
+    whole.offset_units.push_back(static_cast<float>(-i));
+  }
+  const auto weights =
+      logical_weights(attention_spec(2, false), std::make_shared<CodesForKernels>(whole));
+  const auto part = std::get<QuantizedMatrix>(weights->load_codes("k.weight"));
+  EXPECT_EQ(dequantize(part), weights->floats("k.weight"));
+  EXPECT_EQ(part.unit_groups, 2);
+  EXPECT_EQ(part.scale_units, (std::vector<float>{5, 7, 17, 19}));
+  EXPECT_EQ(part.offset_units, (std::vector<float>{-5, -7, -17, -19}));
+  // One form after the other.
+  EXPECT_TRUE(std::holds_alternative<DenseTensor>(weights->load("k.weight")));
+  EXPECT_TRUE(std::holds_alternative<QuantizedMatrix>(weights->load_codes("v.weight")));
+}
+
 TEST(Storage, RefusesWholesOfAnotherSize) {
   const auto files = std::make_shared<Tensors>();
   files->add("qkv.weight", {11, 3}, numbered(11, 3));

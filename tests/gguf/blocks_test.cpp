@@ -2,7 +2,9 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <set>
 
+#include "compress/base/float_types.h"
 #include "compress/base/random.h"
 #include "compress/base/threads.h"
 #include "compress/formats/gguf/tensor_types.h"
@@ -52,6 +54,32 @@ TEST(Blocks, DecodeExactlyAsTheReference) {
     ++checked;
   }
   EXPECT_EQ(checked, 19);
+}
+
+TEST(Blocks, TakenApartStandForTheSameValues) {
+  std::set<std::string_view> checked;
+  for (const TensorView& tensor : golden().tensors()) {
+    const std::string_view name = tensor.name, suffix = ".bytes";
+    if (!name.ends_with(suffix)) continue;
+    const TensorType& type =
+        *find_tensor_type(name.substr(0, std::min(name.find("_imatrix"), name.find(suffix))));
+    if (type.take_apart == nullptr) continue;
+    const QuantizedMatrix q = matrix_of(type, tensor.bytes, kRows, kCols);
+    EXPECT_EQ(dequantize(q), decode(type, tensor.bytes, kRows, kCols)) << name;
+    EXPECT_EQ(q.offsets.empty(), !type.offsets) << name;
+    const auto in_units = [&](const std::vector<float>& values, const std::vector<float>& units) {
+      for (size_t i = 0; i < values.size() && q.unit_groups > 0; ++i) {
+        const float unit = units[i / static_cast<size_t>(q.unit_groups)];
+        const float times = unit == 0 ? 0 : values[i] / unit;
+        EXPECT_TRUE(times == std::nearbyint(times) && times >= -128 && times <= 127) << name;
+        EXPECT_EQ(unit, from_float16(to_float16(unit))) << name;
+      }
+    };
+    in_units(q.scales, q.scale_units);
+    in_units(q.offsets, q.offset_units);
+    checked.insert(type.name);
+  }
+  EXPECT_EQ(checked.size(), 12u);
 }
 
 TEST(Blocks, EncodeToTheBytesOfTheReference) {

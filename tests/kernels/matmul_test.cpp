@@ -20,19 +20,49 @@ DenseTensor dense_tensor(DType dtype, int64_t rows, int64_t cols,
   return {dtype, {rows, cols}, *bytes, bytes};
 }
 
-QuantizedMatrix random_quantized(Random& random, int bits, int64_t group, bool symmetric,
-                                 int64_t rows, int64_t cols) {
+/// What stands beside the scales of a quantized matrix.
+enum class Form { symmetric, zeros, offsets, byte_scales, byte_offsets };
+constexpr std::array kForms = {Form::symmetric, Form::zeros, Form::offsets, Form::byte_scales,
+                               Form::byte_offsets};
+
+/// Small integers times units that `unit_groups` of them share.
+std::vector<float> in_units(Random& random, int64_t count, int64_t unit_groups,
+                            std::vector<float>& units) {
+  std::vector<float> values;
+  for (int64_t i = 0; i < count; ++i) {
+    if (i % unit_groups == 0)
+      units.push_back(
+          from_float16(to_float16(static_cast<float>(0.02 * (random.uniform() - 0.3)))));
+    values.push_back(units.back() * static_cast<float>(static_cast<int>(random.below(256)) - 128));
+  }
+  return values;
+}
+
+QuantizedMatrix random_quantized(Random& random, int bits, int64_t group, Form form, int64_t rows,
+                                 int64_t cols) {
   QuantizedMatrix q;
-  q.layout = {bits, group, symmetric, DType::f32};
+  q.layout = {bits, group, form == Form::symmetric || form == Form::byte_scales, DType::f32};
   q.rows = rows;
   q.cols = cols;
   for (int64_t i = 0; i < rows * cols; ++i)
     q.codes.push_back(static_cast<uint8_t>(random.below(uint64_t{1} << bits)));
+  if (form == Form::byte_scales || form == Form::byte_offsets) {
+    q.unit_groups = std::min<int64_t>(16, q.groups() & -q.groups());
+    q.scales = in_units(random, rows * q.groups(), q.unit_groups, q.scale_units);
+    if (form == Form::byte_offsets)
+      q.offsets = in_units(random, rows * q.groups(), q.unit_groups, q.offset_units);
+    return q;
+  }
   const bool half = random.below(2) == 0;
+  const auto rounded = [&](double value) {
+    const auto narrow = static_cast<float>(value);
+    return half ? from_float16(to_float16(narrow)) : narrow;
+  };
   for (int64_t i = 0; i < rows * q.groups(); ++i) {
-    const auto scale = static_cast<float>(0.01 + random.uniform());
-    q.scales.push_back(half ? from_float16(to_float16(scale)) : scale);
-    if (!symmetric) q.zeros.push_back(static_cast<uint8_t>(random.below(uint64_t{1} << bits)));
+    q.scales.push_back(rounded(0.01 + random.uniform()));
+    if (form == Form::zeros)
+      q.zeros.push_back(static_cast<uint8_t>(random.below(uint64_t{1} << bits)));
+    if (form == Form::offsets) q.offsets.push_back(rounded(random.normal()));
   }
   return q;
 }
@@ -90,7 +120,7 @@ struct Codes {
   bool row_scale = false;
 };
 /// The definition of integer products: segments of the row, exact integer sums, one chain of fused
-/// steps for every int8 row; then the chains' sum, smallest first.
+/// steps for every int8 row; then the chains' sum, smallest first; then a step for every offset.
 std::vector<float> integer_reference(const std::vector<float>& x, int64_t m,
                                      const QuantizedMatrix& q, int64_t segment, Codes codes) {
   const float most = 127.0f * static_cast<float>(1 << (7 * (codes.n - 1)));
@@ -107,14 +137,17 @@ std::vector<float> integer_reference(const std::vector<float>& x, int64_t m,
   for (int64_t i = 0; i < m; ++i)
     for (int64_t n = 0; n < q.rows; ++n) {
       std::array<float, 3> chains{};
+      std::vector<float> group_sums(static_cast<size_t>(q.groups()));
       for (int64_t begin = 0; begin < q.cols; begin += segment) {
         const int64_t end = std::min(begin + segment, q.cols), g = begin / q.group();
         const float largest =
             codes.row_scale ? largest_in(i, 0, q.cols) : largest_in(i, begin, end);
         std::array<int32_t, 3> sums{};
+        int64_t total = 0;
         for (int64_t k = begin; k < end && largest > 0; ++k) {
           auto number =
               static_cast<int32_t>(std::nearbyint(x[at(i, q.cols, k)] * (most / largest)));
+          total += number;
           const int32_t code = q.codes[at(n, q.cols, k)] - q.zero(n, g);
           for (int d = 0; d < codes.n; ++d) {
             const int32_t digit = d + 1 == codes.n ? number : (number + 64 + (1 << 28)) % 128 - 64;
@@ -123,6 +156,7 @@ std::vector<float> integer_reference(const std::vector<float>& x, int64_t m,
           }
         }
         float scale = largest / most;
+        group_sums[static_cast<size_t>(g)] += scale * static_cast<float>(total);
         for (size_t d = 0; d < static_cast<size_t>(codes.n); ++d, scale *= 128)
           chains[d] = std::fma(static_cast<float>(sums[d]), q.scales[at(n, q.groups(), g)] * scale,
                                chains[d]);
@@ -130,6 +164,8 @@ std::vector<float> integer_reference(const std::vector<float>& x, int64_t m,
       y.push_back(codes.n == 3   ? chains[2] + (chains[1] + chains[0])
                   : codes.n == 2 ? chains[1] + chains[0]
                                  : chains[0]);
+      for (size_t g = 0; g < group_sums.size() && !q.offsets.empty(); ++g)
+        y.back() = std::fma(q.offsets[at(n, q.groups(), 0) + g], group_sums[g], y.back());
     }
   return y;
 }
@@ -140,7 +176,7 @@ std::vector<float> int8_reference(const std::vector<float>& x, int64_t m, const 
 }
 
 /// Within `share` of each factor's largest magnitude in a segment, and a few roundings of the whole
-/// sum.
+/// sum. Codes and offsets count one by one.
 void expect_near_float64(const std::vector<float>& y, const std::vector<float>& x, int64_t m,
                          const QuantizedMatrix& q, int64_t segment, double share) {
   const auto w = dequantize(q);
@@ -148,13 +184,16 @@ void expect_near_float64(const std::vector<float>& y, const std::vector<float>& 
     for (int64_t n = 0; n < q.rows; ++n) {
       double sum = 0, bound = 0;
       for (int64_t begin = 0; begin < q.cols; begin += segment) {
-        double largest = 0, weights = 0;
+        double largest = 0, weights = 0, offset = 0;
+        if (!q.offsets.empty())
+          offset = static_cast<double>(
+              q.offsets[static_cast<size_t>(n * q.groups() + begin / q.group())]);
         for (int64_t k = begin; k < std::min(begin + segment, q.cols); ++k) {
           const auto a = static_cast<double>(x[static_cast<size_t>(i * q.cols + k)]);
           const auto b = static_cast<double>(w[static_cast<size_t>(n * q.cols + k)]);
           sum += a * b;
           largest = std::max(largest, std::abs(a));
-          weights += std::abs(b);
+          weights += std::abs(b - offset) + std::abs(offset);
         }
         bound += largest * weights;
       }
@@ -182,7 +221,7 @@ TEST(Matmul, DepthBeyondOneStretchGoesOnWithTheSameSum) {
   Random random(2);
   const DenseTensor tensor = dense_tensor(DType::f32, 70, 1111, normals(random, 70 * 1111));
   check_exact(PackedMatrix::pack(tensor), tensor.floats(), random);
-  const auto q = random_quantized(random, 4, 44, false, 70, 1111);
+  const auto q = random_quantized(random, 4, 44, Form::zeros, 70, 1111);
   check_exact(PackedMatrix::pack(q), dequantize(q), random);
 }
 
@@ -190,13 +229,15 @@ TEST(Matmul, ExactProductsOfQuantizedMatricesEqualTheirDefinition) {
   Random random(3);
   const std::vector<std::pair<int64_t, int64_t>> groups = {
       // group, segment; 0: float steps, the bytes of the dequantized matrix
-      {0, 128}, {1, 0}, {5, 0}, {8, 8}, {12, 0}, {32, 32}, {64, 64}, {128, 128}, {256, 128}};
+      {0, 128}, {1, 0},   {5, 0},   {8, 8},     {12, 0},
+      {16, 16}, {32, 32}, {64, 64}, {128, 128}, {256, 128}};
   for (const int bits : {2, 3, 4, 5, 8})
     for (const auto& [group, length] : groups)
-      for (const bool symmetric : {true, false}) {
+      for (const Form form : kForms) {
         const int64_t rows = dimension(random), cols = dimension(random);
-        const auto q = random_quantized(random, bits, group, symmetric, rows, cols);
-        SCOPED_TRACE(::testing::Message() << q.layout.name() << " " << rows << " x " << cols);
+        const auto q = random_quantized(random, bits, group, form, rows, cols);
+        SCOPED_TRACE(::testing::Message() << q.layout.name() << ", form " << static_cast<int>(form)
+                                          << " " << rows << " x " << cols);
         const int64_t segment = q.groups() == 1 ? 128 : length;
         const PackedMatrix packed = PackedMatrix::pack(q);
         if (segment == 0) {
@@ -219,18 +260,19 @@ TEST(Matmul, WeightsMadeForInt8InputsTakeOneScaleARow) {
   Random random(11);
   for (const int bits : {4, 8})
     for (const int64_t group : {0, 32, 200})
-      for (const bool symmetric : {true, false}) {
+      for (const Form form : kForms) {
         const int64_t rows = dimension(random), cols = 300 + dimension(random), m = 17;
-        auto q = random_quantized(random, bits, group, symmetric, rows, cols);
+        auto q = random_quantized(random, bits, group, form, rows, cols);
         q.layout.int8_inputs = true;
-        SCOPED_TRACE(::testing::Message() << q.layout.name() << " " << rows << " x " << cols);
+        SCOPED_TRACE(::testing::Message() << q.layout.name() << ", form " << static_cast<int>(form)
+                                          << " " << rows << " x " << cols);
         auto x = normals(random, m * cols);
         const auto expected =
             integer_reference(x, m, q, group == 0 ? (cols + 7) / 8 * 8 : group, {1, true});
         for (const auto activations : {Activations::exact, Activations::int16, Activations::int8})
           check_bytes(PackedMatrix::pack(q), x, m, expected, activations);
       }
-  auto odd = random_quantized(random, 8, 12, true, 8, 48);
+  auto odd = random_quantized(random, 8, 12, Form::symmetric, 8, 48);
   odd.layout.int8_inputs = true;
   EXPECT_THROW(PackedMatrix::pack(odd), Error);
 }
@@ -240,16 +282,17 @@ TEST(Matmul, Int8ActivationsEqualTheirDefinitionOnEveryInstructionSet) {
   const KernelGuard guard;
   const std::vector<std::pair<int64_t, int64_t>> groups = {
       // group, segment
-      {0, 128}, {8, 8}, {32, 32}, {48, 48}, {64, 64}, {128, 128}, {160, 80}, {256, 128}};
+      {0, 128}, {8, 8}, {16, 16}, {32, 32}, {48, 48}, {64, 64}, {128, 128}, {160, 80}, {256, 128}};
   for (const int bits : {2, 4, 7, 8})
     for (const auto& [group, segment] : groups)
-      for (const bool symmetric : {true, false}) {
+      for (const Form form : kForms) {
         const int64_t rows = dimension(random), cols = dimension(random);
         const int64_t m = 1 + static_cast<int64_t>(random.below(30));
-        auto q = random_quantized(random, bits, group, symmetric, rows, cols);
+        auto q = random_quantized(random, bits, group, form, rows, cols);
         if (random.below(3) == 0)  // extremes: every sum at its limit
           std::fill(q.codes.begin(), q.codes.end(), static_cast<uint8_t>((1 << bits) - 1));
-        SCOPED_TRACE(::testing::Message() << q.layout.name() << " " << rows << " x " << cols);
+        SCOPED_TRACE(::testing::Message() << q.layout.name() << ", form " << static_cast<int>(form)
+                                          << " " << rows << " x " << cols);
         auto x = normals(random, m * cols);
         if (random.below(3) == 0) std::fill(x.begin(), x.end(), random.below(2) ? 1.0f : -1.0f);
         x[0] = 0;
@@ -271,8 +314,8 @@ TEST(Matmul, Int8ActivationsEqualTheirDefinitionOnEveryInstructionSet) {
 
 TEST(Matmul, Int8ActivationsOfDeepMatricesAndMixedGroups) {
   Random random(9);
-  const auto a = random_quantized(random, 4, 32, true, 40, 2500);
-  const auto b = random_quantized(random, 8, 0, true, 50, 2500);
+  const auto a = random_quantized(random, 4, 32, Form::symmetric, 40, 2500);
+  const auto b = random_quantized(random, 8, 0, Form::symmetric, 50, 2500);
   const auto dense = dense_tensor(DType::bf16, 33, 2500, normals(random, 33 * 2500));
   const std::vector<PackedMatrix> w = {PackedMatrix::pack(a), PackedMatrix::pack(b),
                                        PackedMatrix::pack(dense)};
@@ -285,15 +328,18 @@ TEST(Matmul, Int8ActivationsOfDeepMatricesAndMixedGroups) {
   expect_same_bytes(y[0], int8_reference(x, 27, a, 32));
   expect_same_bytes(y[1], int8_reference(x, 27, b, 128));
   expect_same_bytes(y[2], reference(x, 27, dense.floats(), 33, 2500));
+  // More offsets than are widened at once.
+  const auto many = random_quantized(random, 4, 8, Form::byte_offsets, 40, 2500);
+  check_bytes(PackedMatrix::pack(many), x, 27, int8_reference(x, 27, many, 8), Activations::int8);
 }
 
 TEST(Matmul, Int8ActivationsLetBadInputShow) {
   Random random(10);
-  const auto odd = PackedMatrix::pack(random_quantized(random, 4, 12, true, 16, 48));
+  const auto odd = PackedMatrix::pack(random_quantized(random, 4, 12, Form::symmetric, 16, 48));
   auto x = normals(random, 48);
   std::vector<float> y(16);
   EXPECT_THROW(matmul(x.data(), 1, odd, y.data(), Activations::int8), Error);
-  const auto even = PackedMatrix::pack(random_quantized(random, 4, 16, true, 16, 48));
+  const auto even = PackedMatrix::pack(random_quantized(random, 4, 16, Form::symmetric, 16, 48));
   for (const float bad : {NAN, INFINITY}) {
     x[20] = bad;
     for (const KernelTable* table : variants())
@@ -340,25 +386,37 @@ TEST(Matmul, DenormalsAndExtremesFollowTheDefinition) {
 
 TEST(PackedMatrix, RowGivesTheRowBack) {
   Random random(6);
-  const auto q = random_quantized(random, 4, 32, false, 45, 200);
-  const auto w = dequantize(q);
-  const PackedMatrix packed = PackedMatrix::pack(q);
-  std::vector<float> row(200);
-  for (const int64_t r : {0, 31, 32, 44}) {
-    packed.row(r, row.data());
-    EXPECT_EQ(0, std::memcmp(row.data(), w.data() + r * 200, 200 * sizeof(float)));
+  for (const Form form : kForms) {
+    const auto q = random_quantized(random, 4, 32, form, 45, 200);
+    const auto w = dequantize(q);
+    const PackedMatrix packed = PackedMatrix::pack(q);
+    std::vector<float> row(200);
+    for (const int64_t r : {0, 31, 32, 44}) {
+      packed.row(r, row.data());
+      EXPECT_EQ(row, std::vector(w.begin() + r * 200, w.begin() + (r + 1) * 200));
+    }
   }
 }
 
 TEST(PackedMatrix, KeepsCodesAndScalesSmall) {
   Random random(7);
-  QuantizedMatrix q = random_quantized(random, 4, 32, true, 64, 256);
+  QuantizedMatrix q = random_quantized(random, 4, 32, Form::symmetric, 64, 256);
   for (float& s : q.scales) s = 0.5f;
   EXPECT_EQ(PackedMatrix::pack(q).bytes(), 64u * 256 / 2 + 64 * 8 * 2);
   q.scales[0] = 0.1f;  // not a half
   EXPECT_EQ(PackedMatrix::pack(q).bytes(), 64u * 256 / 2 + 64 * 8 * 4);
   EXPECT_EQ(PackedMatrix::pack(q).format(), "int4 g32 sym");
   EXPECT_TRUE(PackedMatrix::pack(q).quantized());
+}
+
+TEST(PackedMatrix, KeepsScalesInUnitsInAByteEach) {
+  Random random(12);
+  auto q = random_quantized(random, 4, 32, Form::byte_offsets, 64, 256);
+  ASSERT_EQ(q.unit_groups, 8);
+  EXPECT_EQ(PackedMatrix::pack(q).bytes(), 64u * 256 / 2 + 64 * 8 * 2 + 64 * 2 * 2);
+  q = random_quantized(random, 6, 16, Form::byte_scales, 64, 256);
+  ASSERT_EQ(q.unit_groups, 16);
+  EXPECT_EQ(PackedMatrix::pack(q).bytes(), 64u * 256 + 64 * 16 + 64 * 2);
 }
 
 }  // namespace

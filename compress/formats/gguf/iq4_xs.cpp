@@ -1,29 +1,44 @@
 // IQ4_XS: float16 d, the high two bits of 8 scales in 16 bits, their low nibbles in 4 bytes, then 8
 // times 16 bytes of codes as Q4_0's. w = d · (scale − 32) · value[code]. Read only.
 #include "compress/formats/gguf/iq4.h"
-#include "compress/formats/gguf/simple_blocks.h"
 
 namespace attar::gguf {
 namespace {
 
 constexpr int64_t kLow = 4, kCodes = 8, kBytes = 136;
 
-void decode_block(const std::byte* from, float* to) {
-  const float d = load_half(from);
+int scale_of(const std::byte* from, int64_t g) {
   uint16_t high;
   std::memcpy(&high, from + 2, sizeof high);
+  const int low = byte_at(from, kLow + g / 2) >> (g % 2 * 4) & 15;
+  return (low | (high >> (2 * g) & 3) << 4) - 32;
+}
+
+SimpleCodes codes_of(const std::byte* from, int64_t g) {
+  return load_nibbles(from + kCodes + g * kBlock / 2);
+}
+
+void decode_block(const std::byte* from, float* to) {
+  const float d = load_half(from);
   for (int64_t g = 0; g < kSuperBlock / kBlock; ++g, to += kBlock) {
-    const int low = byte_at(from, kLow + g / 2) >> (g % 2 * 4) & 15;
-    const float scale = d * static_cast<float>((low | (high >> (2 * g) & 3) << 4) - 32);
-    const SimpleCodes codes = load_nibbles(from + kCodes + g * kBlock / 2);
+    const float scale = d * static_cast<float>(scale_of(from, g));
+    const SimpleCodes codes = codes_of(from, g);
     for (size_t i = 0; i < codes.size(); ++i) to[i] = scale * kIq4Values[codes[i]];
+  }
+}
+
+void take_apart(const std::byte* from, BlockParts& to) {
+  to.d = load_half(from);
+  for (int64_t g = 0; g < kSuperBlock / kBlock; ++g) {
+    to.scales[static_cast<size_t>(g)] = static_cast<int8_t>(scale_of(from, g));
+    put_iq4(codes_of(from, g), to.codes.data() + g * kBlock);
   }
 }
 
 }  // namespace
 
 TensorType iq4_xs_type() {
-  return {23, "IQ4_XS", kSuperBlock, kBytes, decode_block};
+  return {23, "IQ4_XS", kSuperBlock, kBytes, decode_block, nullptr, 8, kBlock, nullptr, take_apart};
 }
 
 }  // namespace attar::gguf

@@ -10,7 +10,6 @@
 #include <set>
 
 #include "compress/base/error.h"
-#include "compress/base/float_types.h"
 #include "compress/base/nearest.h"
 #include "compress/formats/gguf/architectures.h"
 #include "compress/formats/gguf/config_keys.h"
@@ -31,42 +30,38 @@ std::optional<DType> dense_type(const TensorType& type) {
   return type.block == 1 ? dtype_from_name(type.name) : std::nullopt;
 }
 
-/// Blocks of 32 codes with one float16 scale and a fixed zero are groups of a QuantizedMatrix.
-std::optional<int> group_bits(const TensorType& type) {
-  if (type.name == "Q8_0") return 8;
-  if (type.name == "Q5_0") return 5;
-  if (type.name == "Q4_0") return 4;
-  return {};
+/// Blocks of 32 codes with one float16 scale and a fixed zero are what algorithms and other formats
+/// know as a QuantizedMatrix, too.
+bool is_common(const TensorType& type) {
+  return type.name == "Q8_0" || type.name == "Q5_0" || type.name == "Q4_0";
 }
 
-/// The codes are found from the decoded values, which are (code − zero) · scale exactly.
-QuantizedMatrix as_groups(const TensorType& type, int bits, std::span<const std::byte> bytes,
-                          int64_t rows, int64_t cols) {
-  QuantizedMatrix q;
-  q.layout = {bits, type.block, true, DType::f16};
-  q.rows = rows;
-  q.cols = cols;
-  q.codes.resize(static_cast<size_t>(rows * cols));
-  q.scales.resize(static_cast<size_t>(rows * q.groups()));
-  const int zero = 1 << (bits - 1);
-  std::vector<float> values(static_cast<size_t>(type.block));
-  std::vector<std::byte> block(static_cast<size_t>(type.bytes));
-  for (size_t g = 0; g < q.scales.size(); ++g) {
-    const auto from = bytes.subspan(g * block.size(), block.size());
-    uint16_t half;
-    std::memcpy(&half, from.data(), sizeof half);
-    q.scales[g] = from_float16(half);
-    // With a scale of one the decoded values are the codes themselves.
-    std::copy(from.begin(), from.end(), block.begin());
-    const uint16_t one = to_float16(1.0f);
-    std::memcpy(block.data(), &one, sizeof one);
-    type.decode(block.data(), values.data());
-    for (size_t i = 0; i < values.size(); ++i) {
-      const int code = static_cast<int>(values[i]) + zero;
-      q.codes[g * values.size() + i] = static_cast<uint8_t>(code);
-    }
+/// Whether columns that share a scale stay side by side.
+bool moves_whole_groups(const Link& link, int64_t group) {
+  for (size_t c = 0; c < link.columns.size(); ++c) {
+    const int64_t within = static_cast<int64_t>(c) % group;
+    const int64_t first = link.columns[c - static_cast<size_t>(within)];
+    if (first % group != 0 || link.columns[c] != first + within) return false;
   }
-  return q;
+  return true;
+}
+
+/// The matrix with its groups in published order. Groups with a common unit may come apart, so that
+/// units are given up.
+QuantizedMatrix with_moved_groups(const QuantizedMatrix& q, const std::vector<int64_t>& columns) {
+  QuantizedMatrix moved{q.layout, q.rows, q.cols, q.codes, q.scales, {}, q.offsets};
+  const int64_t group = q.group(), groups = q.groups();
+  for (int64_t row = 0; row < q.rows; ++row)
+    for (int64_t g = 0; g < groups; ++g) {
+      const int64_t column = columns[static_cast<size_t>(g * group)];
+      const auto from = static_cast<size_t>(row * groups + g);
+      const auto to = static_cast<size_t>(row * groups + column / group);
+      moved.scales[to] = q.scales[from];
+      if (!q.offsets.empty()) moved.offsets[to] = q.offsets[from];
+      std::copy_n(q.codes.begin() + row * q.cols + g * group, group,
+                  moved.codes.begin() + row * q.cols + column);
+    }
+  return moved;
 }
 
 class Source : public WeightSource {
@@ -99,25 +94,27 @@ class Source : public WeightSource {
   bool has(std::string_view name) const override { return parts_.contains(name); }
 
   Weight load(std::string_view name) const override {
-    const auto found = parts_.find(name);
-    if (found == parts_.end()) throw unknown(name);
-    const auto& parts = found->second;
-    for (const Part& part : parts)
-      if (part.tensor->type->decode == nullptr)
-        (void)part.tensor->floats();  // throws, naming type and tensor
+    const Parts& parts = readable_parts(name);
     const Part& first = parts.front();
     const TensorType& type = *first.tensor->type;
     const auto& shape = first.link.published_shape;
     if (!keeps_form(parts)) return floats(parts);
-    if (const auto bits = group_bits(type); bits && stays_quantized(first)) {
-      const Bytes bytes = gathered(parts);  // as [out, in], however the dense matrix stands
-      const int64_t rows = shape[first.link.transposed ? 1 : 0];
-      return as_groups(type, *bits, bytes.span, rows, first.link.cols);
-    }
+    if (is_common(type) && stays_quantized(first)) return codes(parts);
     const auto dtype = dense_type(type);
     if (!dtype || offset_of(first) != 0 || first.link.transposed) return floats(parts);
     const Bytes bytes = gathered(parts);
     return DenseTensor{*dtype, shape, bytes.span, bytes.owner};
+  }
+
+  Weight load_codes(std::string_view name) const override {
+    const Parts& parts = readable_parts(name);
+    const Part& first = parts.front();
+    const TensorType& type = *first.tensor->type;
+    if (type.take_apart == nullptr || first.link.published_shape.size() != 2) return load(name);
+    if (keeps_form(parts)) return codes(parts);
+    if (parts.size() == 1 && !first.link.minus_exp && moves_whole_groups(first.link, type.group))
+      return with_moved_groups(codes(parts), first.link.columns);
+    return load(name);
   }
 
  private:
@@ -203,6 +200,13 @@ class Source : public WeightSource {
     return {*bytes, bytes};
   }
 
+  /// As [out, in], however the dense matrix stands.
+  QuantizedMatrix codes(const Parts& parts) const {
+    const Link& link = parts.front().link;
+    const int64_t rows = link.published_shape[link.transposed ? 1 : 0];
+    return matrix_of(*parts.front().tensor->type, gathered(parts).span, rows, link.cols);
+  }
+
   DenseTensor floats(const Parts& parts) const {
     const auto& shape = parts.front().link.published_shape;
     std::vector<float> values(static_cast<size_t>(element_count(shape)));
@@ -217,6 +221,15 @@ class Source : public WeightSource {
               published_value(link, from[static_cast<size_t>(i * cols + c)], offset);
     }
     return dense_tensor(std::move(values), shape);
+  }
+
+  const Parts& readable_parts(std::string_view name) const {
+    const auto found = parts_.find(name);
+    if (found == parts_.end()) throw unknown(name);
+    for (const Part& part : found->second)
+      if (part.tensor->type->decode == nullptr)
+        (void)part.tensor->floats();  // throws, naming type and tensor
+    return found->second;
   }
 
   Error unknown(std::string_view name) const {

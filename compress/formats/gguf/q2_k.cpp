@@ -8,7 +8,7 @@ namespace {
 constexpr int64_t kCodes = 16, kD = 80, kDmin = 82, kBytes = 84;
 constexpr AffineFormat kFormat{16, 3, 15, nullptr};
 
-void decode_block(const std::byte* from, float* to) {
+AffineBlock load_block(const std::byte* from) {
   AffineBlock block;
   block.d = load_half(from + kD);
   block.dmin = load_half(from + kDmin);
@@ -20,7 +20,15 @@ void decode_block(const std::byte* from, float* to) {
   for (int64_t i = 0; i < kSuperBlock; ++i)
     block.codes[static_cast<size_t>(i)] =
         byte_at(from, kCodes + i / 128 * 32 + i % 32) >> (i % 128 / 32 * 2) & 3;
-  decode(block, kFormat, to);
+  return block;
+}
+
+void decode_block(const std::byte* from, float* to) {
+  decode(load_block(from), kFormat, to);
+}
+
+void take_apart(const std::byte* from, BlockParts& to) {
+  to = parts_of(load_block(from));
 }
 
 void put_codes(const uint8_t* codes, std::byte* block) {
@@ -45,7 +53,8 @@ void encode_row(const float* x, int64_t cols, const float* importance, std::byte
 }  // namespace
 
 TensorType q2_k_type() {
-  return {10, "Q2_K", kSuperBlock, kBytes, decode_block, encode_row, 2, kFormat.group, put_codes};
+  return {10, "Q2_K",        kSuperBlock, kBytes,     decode_block, encode_row,
+          2,  kFormat.group, put_codes,   take_apart, true};
 }
 
 }  // namespace attar::gguf

@@ -9,7 +9,7 @@ namespace {
 constexpr int64_t kLow = 32, kScales = 96, kD = 108, kBytes = 110;
 constexpr SymmetricFormat kFormat{16, -4, 3, -32, 31};
 
-void decode_block(const std::byte* from, float* to) {
+SymmetricBlock load_block(const std::byte* from) {
   SymmetricBlock block;
   block.d = load_half(from + kD);
   for (int64_t g = 0; g < 16; ++g) {
@@ -22,7 +22,15 @@ void decode_block(const std::byte* from, float* to) {
     const int third = byte_at(from, i % 32) >> (i / 32) & 1;
     block.codes[static_cast<size_t>(i)] = static_cast<int8_t>((low | third << 2) - 4);
   }
-  decode(block, kFormat, to);
+  return block;
+}
+
+void decode_block(const std::byte* from, float* to) {
+  decode(load_block(from), kFormat, to);
+}
+
+void take_apart(const std::byte* from, BlockParts& to) {
+  to = parts_of(load_block(from), kFormat);
 }
 
 void put_codes(const uint8_t* codes, std::byte* block) {
@@ -58,7 +66,8 @@ void encode_row(const float* x, int64_t cols, const float* importance, std::byte
 }  // namespace
 
 TensorType q3_k_type() {
-  return {11, "Q3_K", kSuperBlock, kBytes, decode_block, encode_row, 3, kFormat.group, put_codes};
+  return {11,         "Q3_K", kSuperBlock,   kBytes,    decode_block,
+          encode_row, 3,      kFormat.group, put_codes, take_apart};
 }
 
 }  // namespace attar::gguf

@@ -9,7 +9,7 @@ constexpr int64_t kScales = 4, kCodes = 16, kBytes = 144;
 constexpr AffineSweep kReference{-1.0f, 0.1f, 20};
 constexpr AffineFormat kFormat{32, 15, 63, &kReference};
 
-void decode_block(const std::byte* from, float* to) {
+AffineBlock load_block(const std::byte* from) {
   AffineBlock block;
   block.d = load_half(from);
   block.dmin = load_half(from + 2);
@@ -18,7 +18,15 @@ void decode_block(const std::byte* from, float* to) {
     const uint8_t pair = byte_at(from, kCodes + i / 64 * 32 + i % 32);
     block.codes[static_cast<size_t>(i)] = i % 64 < 32 ? pair & 15 : pair >> 4;
   }
-  decode(block, kFormat, to);
+  return block;
+}
+
+void decode_block(const std::byte* from, float* to) {
+  decode(load_block(from), kFormat, to);
+}
+
+void take_apart(const std::byte* from, BlockParts& to) {
+  to = parts_of(load_block(from));
 }
 
 void put_codes(const uint8_t* codes, std::byte* block) {
@@ -41,7 +49,8 @@ void encode_row(const float* x, int64_t cols, const float* importance, std::byte
 }  // namespace
 
 TensorType q4_k_type() {
-  return {12, "Q4_K", kSuperBlock, kBytes, decode_block, encode_row, 4, kFormat.group, put_codes};
+  return {12, "Q4_K",        kSuperBlock, kBytes,     decode_block, encode_row,
+          4,  kFormat.group, put_codes,   take_apart, true};
 }
 
 }  // namespace attar::gguf

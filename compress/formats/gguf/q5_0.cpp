@@ -16,6 +16,13 @@ void decode_block(const std::byte* from, float* to) {
   for (size_t i = 0; i < codes.size(); ++i) to[i] = static_cast<float>(codes[i] - kZero) * d;
 }
 
+void take_apart(const std::byte* from, BlockParts& to) {
+  to.d = load_half(from);
+  SimpleCodes codes = load_nibbles(from + kNibbles);
+  load_fifth_bits(from + kFifth, codes);
+  set_simple(codes, to);
+}
+
 void encode_row(const float* x, int64_t cols, const float* importance, std::byte* to) {
   for (int64_t i = 0; i < cols; i += kBlock, to += kBytes) {
     SimpleCodes codes;
@@ -35,7 +42,7 @@ void put_codes(const uint8_t* codes, std::byte* block) {
 }  // namespace
 
 TensorType q5_0_type() {
-  return {6, "Q5_0", kBlock, kBytes, decode_block, encode_row, 5, kBlock, put_codes};
+  return {6, "Q5_0", kBlock, kBytes, decode_block, encode_row, 5, kBlock, put_codes, take_apart};
 }
 
 }  // namespace attar::gguf

@@ -9,7 +9,7 @@ constexpr int64_t kScales = 4, kFifth = 16, kCodes = 48, kBytes = 176;
 constexpr AffineSweep kReference{-0.5f, 0.1f, 15};
 constexpr AffineFormat kFormat{32, 31, 63, &kReference};
 
-void decode_block(const std::byte* from, float* to) {
+AffineBlock load_block(const std::byte* from) {
   AffineBlock block;
   block.d = load_half(from);
   block.dmin = load_half(from + 2);
@@ -20,7 +20,15 @@ void decode_block(const std::byte* from, float* to) {
     block.codes[static_cast<size_t>(i)] =
         static_cast<uint8_t>((i % 64 < 32 ? pair & 15 : pair >> 4) | fifth << 4);
   }
-  decode(block, kFormat, to);
+  return block;
+}
+
+void decode_block(const std::byte* from, float* to) {
+  decode(load_block(from), kFormat, to);
+}
+
+void take_apart(const std::byte* from, BlockParts& to) {
+  to = parts_of(load_block(from));
 }
 
 void put_codes(const uint8_t* codes, std::byte* block) {
@@ -48,7 +56,8 @@ void encode_row(const float* x, int64_t cols, const float* importance, std::byte
 }  // namespace
 
 TensorType q5_k_type() {
-  return {13, "Q5_K", kSuperBlock, kBytes, decode_block, encode_row, 5, kFormat.group, put_codes};
+  return {13, "Q5_K",        kSuperBlock, kBytes,     decode_block, encode_row,
+          5,  kFormat.group, put_codes,   take_apart, true};
 }
 
 }  // namespace attar::gguf

@@ -20,7 +20,7 @@ Place place_of(int64_t i) {
           static_cast<int>(2 * quarter)};
 }
 
-void decode_block(const std::byte* from, float* to) {
+SymmetricBlock load_block(const std::byte* from) {
   SymmetricBlock block;
   block.d = load_half(from + kD);
   for (size_t g = 0; g < 16; ++g)
@@ -31,7 +31,15 @@ void decode_block(const std::byte* from, float* to) {
     const int high = byte_at(from, place.high) >> place.high_shift & 3;
     block.codes[static_cast<size_t>(i)] = static_cast<int8_t>((low | high << 4) - 32);
   }
-  decode(block, kFormat, to);
+  return block;
+}
+
+void decode_block(const std::byte* from, float* to) {
+  decode(load_block(from), kFormat, to);
+}
+
+void take_apart(const std::byte* from, BlockParts& to) {
+  to = parts_of(load_block(from), kFormat);
 }
 
 void put_codes(const uint8_t* codes, std::byte* block) {
@@ -56,7 +64,8 @@ void encode_row(const float* x, int64_t cols, const float* importance, std::byte
 }  // namespace
 
 TensorType q6_k_type() {
-  return {14, "Q6_K", kSuperBlock, kBytes, decode_block, encode_row, 6, kFormat.group, put_codes};
+  return {14,         "Q6_K", kSuperBlock,   kBytes,    decode_block,
+          encode_row, 6,      kFormat.group, put_codes, take_apart};
 }
 
 }  // namespace attar::gguf

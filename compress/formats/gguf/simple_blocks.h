@@ -3,6 +3,7 @@
 // zero.
 #pragma once
 
+#include <algorithm>
 #include <array>
 
 #include "compress/formats/gguf/codecs.h"
@@ -39,6 +40,12 @@ inline void load_fifth_bits(const std::byte* from, SimpleCodes& codes) {
   std::memcpy(&bits, from, sizeof bits);
   for (size_t i = 0; i < codes.size(); ++i)
     codes[i] = static_cast<uint8_t>(codes[i] | ((bits >> i) & 1) << 4);
+}
+
+/// A block with one scale, which is d itself, and one offset, which is dmin.
+inline void set_simple(const SimpleCodes& codes, BlockParts& to) {
+  to.scales[0] = to.offsets[0] = 1;
+  std::copy_n(codes.begin(), kBlock, to.codes.begin());
 }
 
 /// Scale and codes of w = (code − zero) · d, codes 0 … 2·zero − 1. Without importance the extreme

@@ -183,6 +183,13 @@ void decode(const AffineBlock& block, const AffineFormat& format, float* to) {
   }
 }
 
+BlockParts parts_of(const AffineBlock& block) {
+  BlockParts parts{block.d, block.dmin, {}, {}, block.codes};
+  std::copy(block.scales.begin(), block.scales.end(), parts.scales.begin());
+  std::copy(block.offsets.begin(), block.offsets.end(), parts.offsets.begin());
+  return parts;
+}
+
 AffineBlock encode(const float* x, const float* importance, const AffineFormat& format) {
   if (importance == nullptr && format.reference != nullptr) {
     AffineBlock block = first_fit(x, reference_weights(x, format.group), format, *format.reference);
@@ -207,6 +214,10 @@ void decode(const SymmetricBlock& block, const SymmetricFormat& format, float* t
         block.d * static_cast<float>(block.scales[static_cast<size_t>(i / format.group)]);
     to[i] = scale * static_cast<float>(block.codes[static_cast<size_t>(i)]);
   }
+}
+
+BlockParts parts_of(const SymmetricBlock& block, const SymmetricFormat& format) {
+  return {block.d, 0, block.scales, {}, stored_codes(block, format)};
 }
 
 namespace {

@@ -27,6 +27,7 @@ struct AffineFormat {
 };
 
 void decode(const AffineBlock& block, const AffineFormat& format, float* to);
+BlockParts parts_of(const AffineBlock& block);
 /// `importance` [256] or null. With a reference sweep and no importance, exactly ggml's blocks;
 /// else scales, offsets, d and dmin are refined together until the weighted error settles.
 AffineBlock encode(const float* x, const float* importance, const AffineFormat& format);
@@ -49,6 +50,7 @@ std::array<uint8_t, kSuperBlock> stored_codes(const SymmetricBlock& block,
                                               const SymmetricFormat& format);
 
 void decode(const SymmetricBlock& block, const SymmetricFormat& format, float* to);
+BlockParts parts_of(const SymmetricBlock& block, const SymmetricFormat& format);
 SymmetricBlock encode(const float* x, const float* importance, const SymmetricFormat& format);
 
 /// Eight 6-bit scales and offsets in 12 bytes (Q4_K, Q5_K).

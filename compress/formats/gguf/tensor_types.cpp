@@ -125,4 +125,40 @@ void put_codes(const TensorType& type, std::span<const uint8_t> codes, int64_t r
   });
 }
 
+QuantizedMatrix matrix_of(const TensorType& type, std::span<const std::byte> bytes, int64_t rows,
+                          int64_t cols) {
+  assert(type.take_apart != nullptr);
+  const auto block = static_cast<size_t>(type.block);
+  const size_t groups = block / static_cast<size_t>(type.group);  // of a block
+  QuantizedMatrix q;
+  q.layout = {type.bits, type.group, !type.offsets, groups == 1 ? DType::f16 : DType::f32};
+  q.rows = rows;
+  q.cols = cols;
+  q.codes.resize(static_cast<size_t>(rows * cols));
+  q.scales.resize(static_cast<size_t>(rows * q.groups()));
+  if (type.offsets) q.offsets.resize(q.scales.size());
+  const int64_t blocks = rows * cols / type.block;
+  if (groups > 1) {
+    q.unit_groups = static_cast<int64_t>(groups);
+    q.scale_units.resize(static_cast<size_t>(blocks));
+    if (type.offsets) q.offset_units.resize(q.scale_units.size());
+  }
+  parallel_for(blocks, 256, [&](int64_t first, int64_t last) {
+    BlockParts parts;
+    for (auto b = static_cast<size_t>(first); b < static_cast<size_t>(last); ++b) {
+      type.take_apart(bytes.data() + b * static_cast<size_t>(type.bytes), parts);
+      std::copy_n(parts.codes.begin(), block, q.codes.begin() + static_cast<int64_t>(b * block));
+      for (size_t g = 0; g < groups; ++g) {
+        q.scales[b * groups + g] = parts.d * static_cast<float>(parts.scales[g]);
+        if (type.offsets)
+          q.offsets[b * groups + g] = -parts.dmin * static_cast<float>(parts.offsets[g]);
+      }
+      if (groups == 1) continue;
+      q.scale_units[b] = parts.d;
+      if (type.offsets) q.offset_units[b] = -parts.dmin;
+    }
+  });
+  return q;
+}
+
 }  // namespace attar::gguf

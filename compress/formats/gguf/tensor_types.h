@@ -3,13 +3,24 @@
 // known by size only, so that a file that holds them can be looked at.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string_view>
 #include <vector>
 
+#include "compress/formats/quantized_matrix.h"
+
 namespace attar::gguf {
+
+/// The numbers that a block of codes consists of: with a scale and an offset for each group, a
+/// weight is d · scale · (code − zero) or d · scale · code − dmin · offset.
+struct BlockParts {
+  float d = 0, dmin = 0;  // float16 values
+  std::array<int8_t, 16> scales{}, offsets{};
+  std::array<uint8_t, 256> codes{};
+};
 
 struct TensorType {
   uint32_t id;
@@ -26,6 +37,9 @@ struct TensorType {
   int bits = 0;
   int64_t group = 0;
   void (*put_codes)(const uint8_t* codes, std::byte* block) = nullptr;
+  /// A block's numbers, and whether groups have offsets; else their zero is 2^(bits − 1).
+  void (*take_apart)(const std::byte* block, BlockParts& to) = nullptr;
+  bool offsets = false;
 
   double bits_per_weight() const {
     return 8.0 * static_cast<double>(bytes) / static_cast<double>(block);
@@ -56,5 +70,10 @@ CodeGrid grid_of(const TensorType& type, std::span<const std::byte> bytes, int64
 /// Puts codes [rows, cols] into encoded rows; scales stay.
 void put_codes(const TensorType& type, std::span<const uint8_t> codes, int64_t rows, int64_t cols,
                std::span<std::byte> bytes);
+
+/// Codes, scales and offsets as they are; dequantized they are decode()'s values. `type` has
+/// take_apart.
+QuantizedMatrix matrix_of(const TensorType& type, std::span<const std::byte> bytes, int64_t rows,
+                          int64_t cols);
 
 }  // namespace attar::gguf
