@@ -169,8 +169,10 @@ struct Dot {
 
 #include "compress/kernels/kernels.inc"
 //
+#include "compress/kernels/wide.inc"
+//
 #include "compress/kernels/avx512_wide.inc"
 
 namespace attar {
-constexpr KernelTable kAvx512Kernels = avx512_table();
+constexpr KernelTable kAvx512Kernels = wide_table("avx512");
 }  // namespace attar

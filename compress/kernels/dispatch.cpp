@@ -1,4 +1,6 @@
-#if defined(__aarch64__)
+#if defined(__x86_64__)
+#include <cpuid.h>
+#elif defined(__aarch64__)
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
 #endif
@@ -25,6 +27,11 @@ bool has_avx2() {
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
          __builtin_cpu_supports("f16c");
 }
+/// AVX-VNNI: bit 4 of eax in leaf 7, subleaf 1, which GCC 12 has no name for.
+bool has_avx_vnni() {
+  unsigned int a = 0, b = 0, c = 0, d = 0;
+  return has_avx2() && __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a >> 4 & 1) != 0;
+}
 bool has_avx512() {
   return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
@@ -43,6 +50,7 @@ bool has_i8mm() {
 const std::array kCandidates = {
 #if defined(__x86_64__)
     Candidate{&kAvx512Kernels, has_avx512},
+    Candidate{&kAvxVnniKernels, has_avx_vnni},
     Candidate{&kAvx2Kernels, has_avx2},
 #elif defined(__aarch64__)
     Candidate{&kI8mmKernels, has_i8mm},

@@ -1,6 +1,6 @@
 // The inner loops, one table of function pointers per instruction set.
 //
-// The sources behind it (portable.cpp, avx2.cpp, avx512.cpp, neon*.cpp) are compiled with flags of
+// The sources behind it (portable.cpp, avx*.cpp, neon*.cpp) are compiled with flags of
 // their own from one text, kernels.inc. They see this header and intrinsics only: an inline
 // function of the standard library compiled there could be the copy that the linker keeps for
 // everybody. Every entry of every table gives the same bytes.
@@ -143,7 +143,7 @@ void use_kernels(const KernelTable& table);
 
 extern const KernelTable kPortableKernels;
 #if defined(__x86_64__)
-extern const KernelTable kAvx2Kernels, kAvx512Kernels;
+extern const KernelTable kAvx2Kernels, kAvxVnniKernels, kAvx512Kernels;
 #elif defined(__aarch64__)
 extern const KernelTable kNeonKernels, kDotprodKernels, kI8mmKernels;
 #endif

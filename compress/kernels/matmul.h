@@ -3,7 +3,7 @@
 //
 // Weights are packed once (one layout for every instruction set, see packed_matrix.h); the
 // instruction set is chosen at run time from what the processor says it has and can be forced with
-// ATTAR_CPU=portable|avx2|avx512, on 64-bit ARM portable|neon|dotprod|i8mm. Every variant gives the
+// ATTAR_CPU=portable|avx2|avxvnni|avx512, on 64-bit ARM portable|neon|dotprod|i8mm. Every variant gives the
 // same bytes: sums run in a fixed order that depends on neither tile, batch, thread count nor
 // instruction set.
 #pragma once

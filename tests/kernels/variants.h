@@ -13,7 +13,7 @@ namespace attar {
 /// Every table that this processor can run.
 inline std::vector<const KernelTable*> variants() {
   std::vector<const KernelTable*> found;
-  for (const char* name : {"portable", "avx2", "avx512", "neon", "dotprod", "i8mm"})
+  for (const char* name : {"portable", "avx2", "avxvnni", "avx512", "neon", "dotprod", "i8mm"})
     if (const KernelTable* table = find_kernels(name)) found.push_back(table);
   return found;
 }

@@ -215,7 +215,7 @@ TEST(DeltaNet, BytesDependOnNeitherPiecesNorThreadsNorInstructionSet) {
       EXPECT_TRUE(same_bytes(in_pieces(net, x, 40), expected)) << count << " threads";
     }
     set_thread_count(threads);
-    for (const char* isa : {"portable", "avx2", "avx512"})
+    for (const char* isa : {"portable", "avx2", "avxvnni", "avx512"})
       if (const KernelTable* table = find_kernels(isa)) {
         use_kernels(*table);
         EXPECT_TRUE(same_bytes(in_pieces(net, x, 50), expected)) << isa;

@@ -54,7 +54,7 @@ TEST(Session, BytesDependOnNeitherPiecesNorThreadsNorInstructionSet) {
       EXPECT_TRUE(same_bytes(all_logits(model, ids, 50), expected)) << threads << " threads";
     }
     set_thread_count(threads_before);
-    for (const char* variant : {"portable", "avx2", "avx512"})
+    for (const char* variant : {"portable", "avx2", "avxvnni", "avx512"})
       if (const KernelTable* table = find_kernels(variant)) {
         use_kernels(*table);
         EXPECT_TRUE(same_bytes(all_logits(model, ids, 33), expected)) << variant;
