@@ -65,5 +65,5 @@ struct Dot {
 #include "compress/kernels/avx2_wide.inc"
 
 namespace attar {
-constexpr KernelTable kAvx2Kernels = avx2_table("avx2");
+constexpr KernelTable kAvx2Kernels = with_avx2_tiles(table("avx2"));
 }  // namespace attar

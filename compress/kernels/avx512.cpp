@@ -174,5 +174,5 @@ struct Dot {
 #include "compress/kernels/avx512_wide.inc"
 
 namespace attar {
-constexpr KernelTable kAvx512Kernels = wide_table("avx512");
+constexpr KernelTable kAvx512Kernels = with_wide_tiles(table("avx512"));
 }  // namespace attar

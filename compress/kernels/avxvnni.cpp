@@ -47,5 +47,8 @@ struct Dot {
 #include "compress/kernels/avx2_wide.inc"
 
 namespace attar {
-constexpr KernelTable kAvxVnniKernels = avx2_table("avxvnni");
+KernelTable with_avx_vnni(KernelTable avx2) {
+  avx2.name = "avxvnni";
+  return with_avx2_tiles(avx2);
+}
 }  // namespace attar

@@ -46,6 +46,10 @@ bool has_i8mm() {
 }
 #endif
 
+#if defined(__x86_64__)
+const KernelTable kAvxVnniKernels = with_avx_vnni(kAvx2Kernels);
+#endif
+
 /// Best first.
 const std::array kCandidates = {
 #if defined(__x86_64__)

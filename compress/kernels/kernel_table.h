@@ -143,7 +143,9 @@ void use_kernels(const KernelTable& table);
 
 extern const KernelTable kPortableKernels;
 #if defined(__x86_64__)
-extern const KernelTable kAvx2Kernels, kAvxVnniKernels, kAvx512Kernels;
+extern const KernelTable kAvx2Kernels, kAvx512Kernels;
+/// The kernels for AVX2 with the int8 products of AVX-VNNI.
+KernelTable with_avx_vnni(KernelTable avx2);
 #elif defined(__aarch64__)
 extern const KernelTable kNeonKernels, kDotprodKernels, kI8mmKernels;
 #endif
