@@ -96,19 +96,18 @@ PackedMatrix PackedMatrix::pack(const DenseTensor& dense) {
   view.rows = dense.shape[0];
   view.cols = dense.shape[1];
   view.format = float_format(dense.dtype);
-  const int64_t size = view.format == PackedFormat::f32 ? 4 : 2;
-  view.panel_bytes = view.cols * kPanel * size;
+  view.panel_bytes = panel_bytes_of(view.format, view.cols);
   storage->data = AlignedBuffer(static_cast<size_t>(storage->panels() * view.panel_bytes));
-  view.data = storage->data.data();
   if (dense.dtype == DType::f64) {
     const std::vector<float> narrowed = dense.floats();
     pack_floats<uint32_t>(reinterpret_cast<const std::byte*>(narrowed.data()), view,
                           storage->data.data());
-  } else if (size == 4) {
+  } else if (view.format == PackedFormat::f32) {
     pack_floats<uint32_t>(dense.bytes.data(), view, storage->data.data());
   } else {
     pack_floats<uint16_t>(dense.bytes.data(), view, storage->data.data());
   }
+  storage->point_at_parts();
   storage->name = view.format == PackedFormat::f32   ? "f32"
                   : view.format == PackedFormat::f16 ? "f16"
                                                      : "bf16";
@@ -133,21 +132,17 @@ PackedMatrix PackedMatrix::pack(const QuantizedMatrix& q) {
         "inputs rounded to int8 need weight groups of a multiple of 8 columns, these are " +
             q.layout.name(),
         "quantized weights", "quantize with another group size, or weights only");
-  const int64_t step = view.format == PackedFormat::u4 ? 8 : 4;
-  view.panel_bytes = (view.cols + step - 1) / step * 4 * kPanel;
+  view.panel_bytes = panel_bytes_of(view.format, view.cols);
   storage->data = AlignedBuffer(static_cast<size_t>(storage->panels() * view.panel_bytes));
-  view.data = storage->data.data();
   pack_codes(q, view, storage->data.data());
   view.half_scales = all_half(q.scales);
   storage->scales =
       view.half_scales
           ? pack_groups<uint16_t>(view, [&](size_t i) { return to_float16(q.scales[i]); })
           : pack_groups<float>(view, [&](size_t i) { return q.scales[i]; });
-  view.scales = storage->scales.data();
-  if (!q.zeros.empty()) {
+  if (!q.zeros.empty())
     storage->zeros = pack_groups<uint8_t>(view, [&](size_t i) { return q.zeros[i]; });
-    view.zeros = reinterpret_cast<const uint8_t*>(storage->zeros.data());
-  }
+  storage->point_at_parts();
   storage->name = q.layout.name();
   PackedMatrix out;
   out.storage_ = std::move(storage);
@@ -165,7 +160,9 @@ int64_t PackedMatrix::cols() const {
   return storage_->view.cols;
 }
 uint64_t PackedMatrix::bytes() const {
-  return storage_->data.size() + storage_->scales.size() + storage_->zeros.size();
+  uint64_t total = 0;
+  for (const AlignedBuffer* part : storage_->parts()) total += part->size();
+  return total;
 }
 std::string PackedMatrix::format() const {
   return storage_->name;
