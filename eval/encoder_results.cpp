@@ -110,8 +110,8 @@ int64_t EncoderResults::choice(int64_t i) const {
 
 EncoderResults run_encoder(const std::string& name, const Model& opened, const Tokenizer& tokenizer,
                            const LabelledSet& set, const std::optional<int64_t>& length,
-                           Activations activations) {
-  const auto model = EncoderModel::load(opened, {activations});
+                           const RuntimeOptions& runtime) {
+  const auto model = EncoderModel::load(opened, runtime);
   EncoderResults results;
   results.spec = model->spec();
   results.width = model->width();

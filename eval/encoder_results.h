@@ -48,6 +48,6 @@ struct EncoderResults {
 /// not finite. `name` is for messages.
 EncoderResults run_encoder(const std::string& name, const Model& opened, const Tokenizer& tokenizer,
                            const LabelledSet& set, const std::optional<int64_t>& length,
-                           Activations activations = Activations::exact);
+                           const RuntimeOptions& runtime = {});
 
 }  // namespace attar::eval

@@ -187,7 +187,7 @@ class EncoderEvaluation {
 
   EncoderResults run_subject(const Subject& subject, Activations activations) {
     EncoderResults results = run_encoder(subject.name, subject.model, *subject.tokenizer, *set_,
-                                         request_.window, activations);
+                                         request_.window, subject.runtime(activations));
     if (results.cut > 0) {
       notes_.push_back(fmt::format("{}: {} texts were cut", subject.name, results.cut));
       say(notes_.back());

@@ -37,16 +37,19 @@ class GroupRun {
 
   void load() {
     if (group_.reference)
-      runners_.push_back({group_.reference->name, reference_runs()
-                                                      ? RuntimeModel::load(group_.reference->model)
-                                                      : nullptr});
+      runners_.push_back({group_.reference->name,
+                          reference_runs()
+                              ? RuntimeModel::load(group_.reference->model,
+                                                   group_.reference->runtime(Activations::exact))
+                              : nullptr});
     for (const Subject* member : group_.members) {
       const bool is_reference =
           group_.reference && stands_for(*member, *group_.reference, request_.activations);
       runner_of_.push_back(is_reference ? 0 : runners_.size());
       if (!is_reference)
         runners_.push_back(
-            {member->name, RuntimeModel::load(member->model, {request_.activations})});
+            {member->name,
+             RuntimeModel::load(member->model, member->runtime(request_.activations))});
     }
   }
 

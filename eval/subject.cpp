@@ -6,6 +6,7 @@
 #include "compress/base/files.h"
 #include "compress/data/dataset.h"
 #include "compress/formats/safetensors.h"
+#include "compress/runtime/packed_cache.h"
 
 namespace attar::eval {
 namespace {
@@ -29,6 +30,9 @@ ModelSize size_of(const Model& model) {
   std::error_code none;
   if (const auto card = fs::file_size(model.path / "README.md", none); !none)
     size.directory_bytes -= card;  // tells of this very evaluation
+  const auto packed = fs::file_size(packed_cache_path(model.path), none);
+  if (!none && fs::is_directory(model.path))
+    size.directory_bytes -= packed;  // the weights once more, made again at will
   return size;
 }
 
@@ -54,6 +58,7 @@ Subject open_subject(const EvaluationModel& model, bool text) {
   Subject subject;
   subject.name = model.name;
   subject.adapter = model.adapter;
+  subject.packed_cache = model.packed_cache;
   subject.model = open_model(model.directory);
   subject.size = size_of(subject.model);
   if (!model.adapter.empty()) {
@@ -74,6 +79,13 @@ Subject open_subject(const EvaluationModel& model, bool text) {
                                 subject.tokenizer->vocab_size(), subject.model.spec.vocab),
                     model.directory.string(), "the tokenizer files belong to another model");
   return subject;
+}
+
+RuntimeOptions Subject::runtime(Activations activations) const {
+  RuntimeOptions options;
+  options.activations = activations;
+  options.packed_cache = packed_cache;
+  return options;
 }
 
 std::string activations_of(const Model& model, Activations chosen) {

@@ -7,6 +7,7 @@
 
 #include "compress/architecture/model.h"
 #include "compress/pipeline/evaluation.h"
+#include "compress/runtime/model.h"
 #include "compress/tokenizer/tokenizer.h"
 #include "eval/metric.h"
 
@@ -15,12 +16,14 @@ namespace attar::eval {
 struct Subject {
   std::string name;
   std::filesystem::path adapter;  // folded into `model`; "" = none
+  bool packed_cache = false;      // see EvaluationModel
   Model model;
   ModelSize size;
   std::shared_ptr<const Tokenizer> tokenizer;  // null: none, or not needed and not readable
   std::string tokenizer_note;                  // its hash, or why there is none
 
   uint64_t memory_estimate() const;  // of the loaded model, bytes
+  RuntimeOptions runtime(Activations activations) const;
 };
 
 /// Reads configuration, headers and tokenizer. With `text`, a tokenizer that is missing or can't be

@@ -8,6 +8,7 @@
 
 #include "compress/architecture/sentence_modules.h"
 #include "compress/architecture/storage.h"
+#include "compress/base/xxh64.h"
 #include "compress/base/error.h"
 
 namespace attar {
@@ -96,6 +97,10 @@ Model open_model(ModelDirectory directory) {
   model.spec = read_model_spec(model.config, where);
   model.stored = std::move(directory.weights);
   model.weight_bytes = directory.weight_bytes;
+  model.weight_files = std::move(directory.weight_files);
+  const std::string config =
+      directory.config.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  model.config_hash = content_hash(std::as_bytes(std::span(config)));
   if (renames(model.spec, *model.stored))
     model.stored = std::make_shared<PublishedNames>(model.spec, model.stored, model.path.string());
   fit_model_spec(model.spec, *model.stored);
@@ -107,6 +112,7 @@ Model open_model(ModelDirectory directory) {
 
 Model with_adapter(Model base, const fs::path& adapter) {
   const std::string where = adapter.string();
+  base.weight_files.clear();
   base.weights =
       with_adapter(base.weights, logical_adapter(base.spec, read_adapter(adapter), where), where);
   return base;

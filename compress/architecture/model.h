@@ -20,6 +20,8 @@ struct Model {
   std::shared_ptr<const WeightSource> stored;   // as in the files, names as published
   std::shared_ptr<const WeightSource> weights;  // the spec's tensors
   uint64_t weight_bytes = 0;                    // size of the weight files
+  std::vector<MappedFile> weight_files;         // empty: `weights` are not those of files alone
+  uint64_t config_hash = 0;                     // of the whole configuration
   std::vector<std::string> notes;               // what was passed over, one line each
 };
 

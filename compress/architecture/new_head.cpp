@@ -90,6 +90,7 @@ Model open_with_labels(const fs::path& path, const std::vector<std::string>& lab
   if (!pooler.empty() && !files.has(pooler) && !files.has(pooler.substr(pooler.find('.') + 1)))
     make(spec.pooler);
   directory.weights = std::make_shared<WithNew>(directory.weights, std::move(tensors));
+  directory.weight_files.clear();
   return open_model(std::move(directory));
 }
 

@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <ctime>
 #include <map>
 #include <mutex>
 #include <utility>
@@ -37,6 +38,21 @@ class Descriptor {
   int fd_;
 };
 
+int64_t nanoseconds(const timespec& time) {
+  return int64_t{1'000'000'000} * time.tv_sec + time.tv_nsec;
+}
+
+FileStamp stamp_of(const struct stat& status) {
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  return {status.st_dev,
+          status.st_ino,
+          static_cast<uint64_t>(status.st_size),
+          nanoseconds(status.st_mtim),
+          nanoseconds(status.st_ctim),
+          nanoseconds(now)};
+}
+
 /// Every mapping that is alive.
 struct Mappings {
   std::mutex mutex;
@@ -63,6 +79,7 @@ MappedFile MappedFile::open(const fs::path& path) {
     throw bad_input("not a regular file", path.string());
   MappedFile mapped;
   mapped.path_ = path;
+  mapped.stamp_ = stamp_of(status);
   const auto size = static_cast<size_t>(status.st_size);
   if (size == 0) return mapped;
   void* address = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.get(), 0);

@@ -13,6 +13,19 @@ namespace attar {
 
 namespace fs = std::filesystem;
 
+/// What the system said about a file when it was opened.
+struct FileStamp {
+  uint64_t device = 0, inode = 0, size = 0;
+  int64_t modified_ns = 0, changed_ns = 0;  // contents; contents or attributes
+  int64_t seen_ns = 0;                      // when it said so
+
+  /// The same file, and not written in between.
+  bool same_file(const FileStamp& other) const {
+    return device == other.device && inode == other.inode && size == other.size &&
+           modified_ns == other.modified_ns && changed_ns == other.changed_ns;
+  }
+};
+
 /// A file mapped read-only. Copies share the mapping; spans stay valid while any copy lives.
 class MappedFile {
  public:
@@ -20,6 +33,7 @@ class MappedFile {
   static MappedFile open(const fs::path& path);
 
   const fs::path& path() const { return path_; }
+  const FileStamp& stamp() const { return stamp_; }
   std::span<const std::byte> bytes() const { return bytes_; }
   std::string_view text() const {
     return {reinterpret_cast<const char*>(bytes_.data()), bytes_.size()};
@@ -29,6 +43,7 @@ class MappedFile {
 
  private:
   fs::path path_;
+  FileStamp stamp_;
   std::shared_ptr<const void> mapping_;
   std::span<const std::byte> bytes_;
 };
@@ -36,12 +51,13 @@ class MappedFile {
 /// The whole file as text; bad_input when it can't be read.
 std::string read_text(const fs::path& path);
 
-/// Writes to a temporary sibling, syncs it and renames it over `path`, so that readers see the old file
-/// or the new one. Throws failure (disk full, no permission) with the path and the system's reason.
+/// Writes to a temporary sibling, syncs it and renames it over `path`, so that readers see the old
+/// file or the new one. Throws failure (disk full, no permission) with the path and the system's
+/// reason.
 void write_file(const fs::path& path, std::string_view content);
 
-/// A file of known size that is written at offsets in any order, and appears under its name only when finished.
-/// Destroyed before, it leaves nothing.
+/// A file of known size that is written at offsets in any order, and appears under its name only
+/// when finished. Destroyed before, it leaves nothing.
 class PartialFile {
  public:
   /// Reserves the space. Throws failure: disk full, no permission.
@@ -62,9 +78,9 @@ class PartialFile {
   bool finished_ = false;
 };
 
-/// A directory under construction beside its final place (`.partial-<name>`). commit() puts it in place in
-/// one rename; destroyed without commit, it is removed. An existing directory of the final name is
-/// replaced only by commit(), and only if `replace` was given.
+/// A directory under construction beside its final place (`.partial-<name>`). commit() puts it in
+/// place in one rename; destroyed without commit, it is removed. An existing directory of the final
+/// name is replaced only by commit(), and only if `replace` was given.
 class StagedDirectory {
  public:
   /// Throws bad_input when the parent can't be created or written.

@@ -206,10 +206,14 @@ int run(const Command& self, const std::vector<std::string>& args) {
       ("k", po::value(&kernel.k)->default_value(kernel.k), "kernels: input columns")   //
       ("n", po::value(&kernel.n)->default_value(kernel.n), "kernels: output columns")  //
       ("m", po::value<std::vector<int64_t>>()->multitoken(), "kernels: rows (1, 4 and 512)");
+  bool packed_cache = false;
+  add_packed_cache(options, packed_cache);
   po::positional_options_description positional;
   positional.add("what", 1).add("model", 1);
   const auto parsed = parse(self, args, options, positional);
   if (parsed.help_shown) return 0;
+  if (packed_cache && what != "model")
+    throw bad_input("only a model has packed weights", "--packed-cache");
   speed.repetitions = kernel.rounds = parsed.values["repetitions"].as<int>();
   if (parsed.values.contains("m")) kernel.m = parsed.values["m"].as<std::vector<int64_t>>();
   if (what == "kernels") {
@@ -218,10 +222,10 @@ int run(const Command& self, const std::vector<std::string>& args) {
   } else if (what == "model") {
     if (model.empty())
       throw bad_input("the model is missing", {}, "usage: attar bench model MODEL");
-    bench_model(
-        model, speed,
-        {parse_activations(activations, "--activations"), parse_kv_format(kv, "--kv-cache")},
-        parsed.json);
+    bench_model(model, speed,
+                {parse_activations(activations, "--activations"), parse_kv_format(kv, "--kv-cache"),
+                 packed_cache},
+                parsed.json);
   } else if (what == "tokenizer") {
     if (model.empty() || text.empty())
       throw bad_input("the tokenizer or the text is missing", {},

@@ -96,9 +96,15 @@ size_t find_reference(const std::vector<EvaluationModel>& models, const std::str
 }
 
 EvaluationRequest request_of(const std::vector<std::string>& words, const std::string& reference,
-                             const std::string& metrics) {
+                             const std::string& metrics, bool packed_cache) {
   std::vector<EvaluationModel> models;
-  for (const auto& word : words) models.push_back(parse_model(word));
+  const auto add = [&](const std::string& word) {
+    models.push_back(parse_model(word));
+    models.back().packed_cache = packed_cache && models.back().adapter.empty();
+    if (packed_cache && !models.back().adapter.empty())
+      say(word + ": with an adapter, packed weights are not kept");
+  };
+  for (const auto& word : words) add(word);
   EvaluationRequest request;
   request.metrics = split(metrics, ',');
   if (reference.empty()) {
@@ -107,7 +113,7 @@ EvaluationRequest request_of(const std::vector<std::string>& words, const std::s
     return request;
   }
   const size_t index = find_reference(models, reference);
-  if (index == models.size()) models.push_back(parse_model(reference));
+  if (index == models.size()) add(reference);
   name_models(models);
   request.reference = models[index];
   models.resize(words.size());
@@ -211,6 +217,8 @@ int run(const Command& self, const std::vector<std::string>& args) {
       ("seed", po::value(&defaults.seed)->default_value(0), "of bootstrap, samples and shots")  //
       ("output", po::value(&output),
        "directory for report.json, report.md, report.html; finished rows are kept there");
+  bool packed_cache = false;
+  add_packed_cache(options, packed_cache);
   options.add_options()("baseline", po::value(&baseline),
                         "earlier run or report.json; exit 3 if a model of the same name got worse "
                         "by more than noise");
@@ -219,7 +227,7 @@ int run(const Command& self, const std::vector<std::string>& args) {
   const auto parsed = parse(self, args, options, positional);
   if (parsed.help_shown) return 0;
 
-  EvaluationRequest request = request_of(words, reference, metrics);
+  EvaluationRequest request = request_of(words, reference, metrics, packed_cache);
   request.seed = defaults.seed;
   request.activations = parse_activations(activations, "--activations");
   if (parsed.values.count("window") && window < 2)

@@ -122,15 +122,20 @@ int run(const Command& self, const std::vector<std::string>& args) {
       ("activations", po::value(&activations)->default_value("exact"),
        "runtime: how inputs enter products with quantized weights: exact, int16 or int8")  //
       ("adapter", po::value(&adapter)->default_value(""), "PEFT adapter directory to apply");
+  bool packed_cache = false;
+  add_packed_cache(options, packed_cache);
   po::positional_options_description positional;
   positional.add("model", 1);
   const auto parsed = parse(self, args, options, positional);
   if (parsed.help_shown) return 0;
-  const RuntimeOptions runtime{parse_activations(activations, "--activations")};
+  const RuntimeOptions runtime{parse_activations(activations, "--activations"), KvFormat::f32,
+                               packed_cache};
   if (backend == "torch") {
     if (runtime.activations != Activations::exact)
       throw bad_input("the torch backend computes exactly", "--activations",
                       "use --backend runtime");
+    if (packed_cache)
+      throw bad_input("the torch backend packs nothing", "--packed-cache", "use --backend runtime");
     require_training();
     training_backend()->logits(model, adapter, input, output);
   } else if (backend == "runtime") {

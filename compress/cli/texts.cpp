@@ -89,11 +89,13 @@ po::options_description text_options(TextOptions& options) {
        "how inputs enter products with quantized weights: exact, int16 or int8 (each faster)")  //
       ("truncate", po::bool_switch(&options.truncate),
        "cut texts that are longer than the model takes; default: an error");
+  add_packed_cache(description, options.packed_cache);
   return description;
 }
 
 TextEncoder load_encoder(const TextOptions& options, Task task) {
-  const RuntimeOptions runtime{parse_activations(options.activations, "--activations")};
+  const RuntimeOptions runtime{parse_activations(options.activations, "--activations"),
+                               KvFormat::f32, options.packed_cache};
   const Model opened = open_model(options.model);
   TextEncoder encoder = TextEncoder::load(opened, Tokenizer::find(options.model), runtime);
   encoder.require(task);

@@ -14,7 +14,7 @@ namespace attar::cli {
 struct TextOptions {
   std::string model, text, second, file, activations;
   int64_t batch = 32;
-  bool pairs = false, truncate = false;
+  bool pairs = false, truncate = false, packed_cache = false;
 };
 
 /// The options that both commands have; `model` is positional.

@@ -55,11 +55,16 @@ typedef struct attar_model_options {
   const char* activations;
   /* What keys and values are kept as: "float32" (NULL), "float16", "bfloat16" or "int8". */
   const char* kv_cache;
+  /* Not 0: start from packed weights that are kept beside the model (attar-packed.bin, or behind a
+   * file's name .attar-packed.bin), which processes share. Written when they are absent or not of
+   * this model as it is now, which needs a directory that can be written. */
+  int packed_cache;
 } attar_model_options;
 
 /* Opens a model directory or a .gguf file. `options` may be NULL. Files stay mapped and must not be
  * changed until the model and its sessions are freed.
- * ATTAR_BAD_INPUT: no model there, a damaged file, an unsupported family, an unknown option. */
+ * ATTAR_BAD_INPUT: no model there, a damaged file, an unsupported family, an unknown option.
+ * ATTAR_FAILED: packed weights can't be written. */
 attar_status attar_model_open(const char* path, const attar_model_options* options,
                               attar_model** model);
 /* NULL is allowed, as in all functions that free. */

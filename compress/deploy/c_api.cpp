@@ -30,6 +30,7 @@ RuntimeOptions runtime_options(const attar_model_options& options) {
     runtime.activations = parse_activations(options.activations, "option activations");
   if (options.kv_cache != nullptr)
     runtime.kv = parse_kv_format(options.kv_cache, "option kv_cache");
+  runtime.packed_cache = options.packed_cache != 0;
   return runtime;
 }
 

@@ -120,6 +120,12 @@ Parsed parse_command(const Command& command, const std::vector<std::string>& arg
   return parsed;
 }
 
+void add_packed_cache(po::options_description& options, bool& wanted) {
+  options.add_options()("packed-cache", po::bool_switch(&wanted),
+                        "start from packed weights kept beside the model (attar-packed.bin); "
+                        "written when absent or outdated");
+}
+
 int guarded_main(const std::function<int()>& body) {
   try {
     const int code = body();

@@ -41,6 +41,9 @@ Parsed parse_command(const Command& command, const std::vector<std::string>& arg
                      const po::positional_options_description& positional,
                      const Rewrite& rewrite = {});
 
+/// --packed-cache, for commands that load a model into the runtime.
+void add_packed_cache(po::options_description& options, bool& wanted);
+
 /// Runs `body`, flushes standard output, prints what was thrown; returns the exit code.
 int guarded_main(const std::function<int()>& body);
 

@@ -37,7 +37,7 @@ const char* to_string(Stop stop) {
 
 std::shared_ptr<const TextModel> load(const GenerateArguments& arguments) {
   const RuntimeOptions options{parse_activations(arguments.activations, "--activations"),
-                               parse_kv_format(arguments.kv, "--kv-cache")};
+                               parse_kv_format(arguments.kv, "--kv-cache"), arguments.packed_cache};
   auto tokenizer = Tokenizer::load(arguments.path);
   return TextModel::load(open_model(arguments.path), std::move(tokenizer), options);
 }
@@ -83,6 +83,7 @@ po::options_description generate_options(GenerateArguments& arguments) {
        "the prompt is a user's message: use the model's chat template")  //
       ("system", po::value(&arguments.system)->default_value(""),
        "with --chat: the system message");
+  add_packed_cache(options, arguments.packed_cache);
   return options;
 }
 

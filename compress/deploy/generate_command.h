@@ -12,7 +12,7 @@ struct GenerateArguments {
   std::string path, prompt, system, activations, kv;
   int64_t limit = 256;
   SamplingOptions sampling;
-  bool echo = false, chat = false;
+  bool echo = false, chat = false, packed_cache = false;
 };
 
 /// Fills `arguments`, which must outlive the parsing; "model" is positional.

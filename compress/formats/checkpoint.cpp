@@ -42,6 +42,12 @@ Checkpoint Checkpoint::open(const fs::path& directory) {
   return checkpoint;
 }
 
+std::vector<MappedFile> Checkpoint::files() const {
+  std::vector<MappedFile> files;
+  for (const auto& file : files_) files.push_back(file->file());
+  return files;
+}
+
 void Checkpoint::add(const fs::path& file) {
   files_.push_back(std::make_shared<const Safetensors>(Safetensors::open(file)));
   file_bytes_ += fs::file_size(file);

@@ -25,6 +25,7 @@ class Checkpoint {
   /// Keeps the bytes of `tensor` alive.
   std::shared_ptr<const void> owner(const TensorView& tensor) const;
   uint64_t file_bytes() const { return file_bytes_; }
+  std::vector<MappedFile> files() const;
   /// "path/model-00001-of-00002.safetensors: tensor NAME", for messages.
   std::string place(const TensorView& tensor) const;
 

@@ -44,6 +44,7 @@ class Safetensors {
   const TensorView& at(std::string_view name) const;
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
   std::shared_ptr<const void> owner() const { return file_.owner(); }
+  const MappedFile& file() const { return file_; }
 
  private:
   MappedFile file_;

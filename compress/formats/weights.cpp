@@ -118,6 +118,7 @@ ModelDirectory ModelDirectory::open(const fs::path& path) {
       method.empty() || ternary ? nullptr : &find_quant_format(method, where);
   Checkpoint checkpoint = Checkpoint::open(path);
   model.weight_bytes = checkpoint.file_bytes();
+  model.weight_files = checkpoint.files();
   if (ternary)
     model.weights = open_bitnet(*quantization, std::move(checkpoint), where);
   else if (format == nullptr)

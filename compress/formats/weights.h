@@ -63,7 +63,8 @@ struct ModelDirectory {
   fs::path path;
   nlohmann::ordered_json config;
   std::shared_ptr<const WeightSource> weights;
-  uint64_t weight_bytes = 0;  // size of the weight files
+  uint64_t weight_bytes = 0;                  // size of the weight files
+  std::vector<MappedFile> weight_files = {};  // empty: not all weights are in files
 
   /// Directories with dense weights (one or sharded safetensors, any float type) or weights in one
   /// of the layouts of quant_format.h, GGUF

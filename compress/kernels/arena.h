@@ -4,6 +4,8 @@
 
 #include <cstddef>
 #include <memory>
+#include <span>
+#include <utility>
 
 namespace attar {
 
@@ -13,6 +15,11 @@ class AlignedBuffer {
   AlignedBuffer() = default;
   /// Throws std::bad_alloc.
   explicit AlignedBuffer(size_t bytes);
+  /// Bytes on a cache line boundary that `owner` keeps and nobody writes: of a mapped file.
+  AlignedBuffer(std::shared_ptr<const void> owner, std::span<const std::byte> bytes)
+      : chunk_(std::move(owner)),
+        data_(const_cast<std::byte*>(bytes.data())),
+        size_(bytes.size()) {}
 
   std::byte* data() const { return data_; }
   size_t size() const { return size_; }

@@ -3,6 +3,8 @@
 #elif defined(__aarch64__)
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
+#elif defined(__x86_64__)
+#include <cpuid.h>
 #endif
 
 #include <array>
@@ -23,9 +25,13 @@ struct Candidate {
 };
 
 #if defined(__x86_64__)
+/// Not every compiler knows this one by its name.
+bool has_f16c() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
+}
 bool has_avx2() {
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-         __builtin_cpu_supports("f16c");
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
 }
 /// AVX-VNNI: bit 4 of eax in leaf 7, subleaf 1, which GCC 12 has no name for.
 bool has_avx_vnni() {

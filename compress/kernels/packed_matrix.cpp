@@ -115,21 +115,16 @@ void pack_scales(const QuantizedMatrix& q, PackedMatrix::Storage& storage) {
            view.groups % q.unit_groups == 0);
     view.unit_shift = std::countr_zero(static_cast<uint64_t>(q.unit_groups));
     storage.scale_units = pack_halves(view.rows, view.groups >> view.unit_shift, q.scale_units);
-    view.scale_units = storage.scale_units.data();
   }
   storage.scales = pack_numbers(view, q.scales, q.scale_units);
-  view.scales = storage.scales.data();
   if (!q.zeros.empty()) {
     storage.zeros =
         pack_groups<uint8_t>(view.rows, view.groups, [&](size_t i) { return q.zeros[i]; });
-    view.zeros = reinterpret_cast<const uint8_t*>(storage.zeros.data());
   }
   if (q.offsets.empty()) return;
   storage.offsets = pack_numbers(view, q.offsets, q.offset_units);
-  view.offsets = storage.offsets.data();
   if (q.unit_groups == 0) return;
   storage.offset_units = pack_halves(view.rows, view.groups >> view.unit_shift, q.offset_units);
-  view.offset_units = storage.offset_units.data();
 }
 
 }  // namespace
@@ -141,19 +136,18 @@ PackedMatrix PackedMatrix::pack(const DenseTensor& dense) {
   view.rows = dense.shape[0];
   view.cols = dense.shape[1];
   view.format = float_format(dense.dtype);
-  const int64_t size = view.format == PackedFormat::f32 ? 4 : 2;
-  view.panel_bytes = view.cols * kPanel * size;
+  view.panel_bytes = panel_bytes_of(view.format, view.cols);
   storage->data = AlignedBuffer(static_cast<size_t>(storage->panels() * view.panel_bytes));
-  view.data = storage->data.data();
   if (dense.dtype == DType::f64) {
     const std::vector<float> narrowed = dense.floats();
     pack_floats<uint32_t>(reinterpret_cast<const std::byte*>(narrowed.data()), view,
                           storage->data.data());
-  } else if (size == 4) {
+  } else if (view.format == PackedFormat::f32) {
     pack_floats<uint32_t>(dense.bytes.data(), view, storage->data.data());
   } else {
     pack_floats<uint16_t>(dense.bytes.data(), view, storage->data.data());
   }
+  storage->point_at_parts();
   storage->name = view.format == PackedFormat::f32   ? "f32"
                   : view.format == PackedFormat::f16 ? "f16"
                                                      : "bf16";
@@ -178,12 +172,11 @@ PackedMatrix PackedMatrix::pack(const QuantizedMatrix& q) {
         "inputs rounded to int8 need weight groups of a multiple of 8 columns, these are " +
             q.layout.name(),
         "quantized weights", "quantize with another group size, or weights only");
-  const int64_t step = view.format == PackedFormat::u4 ? 8 : 4;
-  view.panel_bytes = (view.cols + step - 1) / step * 4 * kPanel;
+  view.panel_bytes = panel_bytes_of(view.format, view.cols);
   storage->data = AlignedBuffer(static_cast<size_t>(storage->panels() * view.panel_bytes));
-  view.data = storage->data.data();
   pack_codes(q, view, storage->data.data());
   pack_scales(q, *storage);
+  storage->point_at_parts();
   storage->name = q.layout.name();
   PackedMatrix out;
   out.storage_ = std::move(storage);
@@ -202,10 +195,7 @@ int64_t PackedMatrix::cols() const {
 }
 uint64_t PackedMatrix::bytes() const {
   uint64_t total = 0;
-  for (const AlignedBuffer* part :
-       {&storage_->data, &storage_->scales, &storage_->zeros, &storage_->offsets,
-        &storage_->scale_units, &storage_->offset_units})
-    total += part->size();
+  for (const AlignedBuffer* part : storage_->parts()) total += part->size();
   return total;
 }
 std::string PackedMatrix::format() const {

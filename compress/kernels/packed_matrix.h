@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "compress/formats/weights.h"
 
@@ -33,6 +34,7 @@ class PackedMatrix {
   void row(int64_t index, float* out) const;
 
   struct Storage;
+  explicit PackedMatrix(std::shared_ptr<const Storage> storage) : storage_(std::move(storage)) {}
   const Storage& storage() const { return *storage_; }
 
  private:

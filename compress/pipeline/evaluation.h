@@ -17,6 +17,7 @@ struct EvaluationModel {
   std::string name;
   std::filesystem::path directory;
   std::filesystem::path adapter = {};  // a PEFT directory, folded into the weights; "" = none
+  bool packed_cache = false;           // keep its packed weights beside it
 };
 
 /// A file of questions with known answers.

@@ -3,6 +3,7 @@
 #include "compress/base/error.h"
 #include "compress/base/files.h"
 #include "compress/base/hash.h"
+#include "compress/runtime/packed_cache.h"
 
 namespace attar {
 namespace {
@@ -87,6 +88,7 @@ std::map<std::string, std::string> hash_files(const fs::path& directory) {
     const std::string name = fs::relative(entry.path(), directory).generic_string();
     // The model card is written again when more is known.
     if (name == "manifest.json" || name == "report.json" || name == "model/README.md") continue;
+    if (is_packed_cache(entry.path())) continue;  // can be made again, and knows what of
     files[name] = sha256_file(entry.path());
   }
   return files;

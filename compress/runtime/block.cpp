@@ -21,12 +21,12 @@ struct Block::Weights {
 };
 
 Block::Block(const ModelSpec& spec, int64_t index, const WeightSource& weights,
-             const std::map<std::string, Weight>& replaced) {
+             const std::map<std::string, Weight>& replaced, PackedCache* cache) {
   const BlockSpec& block = spec.blocks[static_cast<size_t>(index)];
   const auto linear = [&](const LinearSpec& part) {
     if (part.weight.empty()) return Linear{};
     const auto found = replaced.find(part.module());
-    return load_linear(part, weights, found == replaced.end() ? nullptr : &found->second);
+    return load_linear(part, weights, found == replaced.end() ? nullptr : &found->second, cache);
   };
   const auto norm = [&](const NormSpec& part) { return Norm(part, spec.hidden, weights); };
   auto parts = std::make_shared<Weights>();

@@ -37,10 +37,10 @@ enum class Half { attention, mlp };
 class Block {
  public:
   /// Loads, checks (finite values) and packs block `index`'s weights. With `replaced`, a module
-  /// named there
-  /// ("model.layers.0.mlp.up_proj") uses that weight instead (a freshly quantized one, say).
+  /// named there ("model.layers.0.mlp.up_proj") uses that weight instead (a freshly quantized one,
+  /// say). With `cache`, packed matrices come from there.
   Block(const ModelSpec& spec, int64_t index, const WeightSource& weights,
-        const std::map<std::string, Weight>& replaced = {});
+        const std::map<std::string, Weight>& replaced = {}, PackedCache* cache = nullptr);
 
   /// hidden [count, hidden] of consecutive positions of one sequence, updated in place. The state
   /// holds the positions before them and moves on by count; nullptr: the sequence starts here and

@@ -11,6 +11,7 @@
 #include "compress/base/threads.h"
 #include "compress/runtime/load.h"
 #include "compress/runtime/norm.h"
+#include "compress/runtime/packed_cache.h"
 
 namespace attar {
 namespace {
@@ -107,12 +108,13 @@ struct EncoderHead::State {
   std::optional<Linear> pooler, classifier;
 };
 
-EncoderHead::EncoderHead(const ModelSpec& spec, const WeightSource& weights) {
+EncoderHead::EncoderHead(const ModelSpec& spec, const WeightSource& weights, PackedCache* cache) {
   auto state = std::make_shared<State>();
   state->spec = spec;
   if (spec.task == Task::classify) {
-    if (!spec.pooler.weight.empty()) state->pooler = load_linear(spec.pooler, weights);
-    state->classifier = load_linear(spec.classifier, weights);
+    if (!spec.pooler.weight.empty())
+      state->pooler = load_linear(spec.pooler, weights, nullptr, cache);
+    state->classifier = load_linear(spec.classifier, weights, nullptr, cache);
   }
   state_ = std::move(state);
 }
@@ -194,10 +196,13 @@ std::shared_ptr<const EncoderModel> EncoderModel::load(const Model& opened,
                     opened.path.string(), "see `attar generate`");
   const WeightSource& weights = *opened.weights;
   for (const auto& note : opened.notes) say(note);
+  const auto cache = open_packed_cache(options.packed_cache, opened);
   state->embedding.emplace(spec, weights);
   for (size_t i = 0; i < spec.blocks.size(); ++i)
-    state->blocks.emplace_back(spec, static_cast<int64_t>(i), weights);
-  state->head.emplace(spec, weights);
+    state->blocks.emplace_back(spec, static_cast<int64_t>(i), weights,
+                               std::map<std::string, Weight>{}, cache.get());
+  state->head.emplace(spec, weights, cache.get());
+  if (cache) cache->finish();
   auto model = std::make_shared<EncoderModel>();
   model->state_ = std::move(state);
   return model;

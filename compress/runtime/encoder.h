@@ -40,7 +40,8 @@ class TextEmbedding {
 /// From the last hidden states to a vector: pooling, then for a classifier pooler and classifier.
 class EncoderHead {
  public:
-  EncoderHead(const ModelSpec& spec, const WeightSource& weights);
+  /// With `cache`, packed matrices come from there.
+  EncoderHead(const ModelSpec& spec, const WeightSource& weights, PackedCache* cache = nullptr);
   /// Labels of a classifier, else the hidden size.
   int64_t width() const;
   /// hidden [Σ lengths, hidden] -> out [lengths, width]; not normalized. Throws failure naming the
@@ -56,7 +57,8 @@ class EncoderHead {
 
 class EncoderModel {
  public:
-  /// Checks that values are finite and packs them. bad_input also for a model that writes text.
+  /// Checks that values are finite and packs them. bad_input also for a model that writes text;
+  /// failure when packed matrices are to be kept and can't be written.
   static std::shared_ptr<const EncoderModel> load(const Model& opened,
                                                   const RuntimeOptions& options = {});
 

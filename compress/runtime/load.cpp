@@ -5,6 +5,7 @@
 #include "compress/base/error.h"
 #include "compress/base/float_types.h"
 #include "compress/base/mapped_pages.h"
+#include "compress/runtime/packed_cache.h"
 
 namespace attar {
 
@@ -78,11 +79,24 @@ void Linear::replace(const Weight& other) {
   weight = PackedMatrix::pack(other);
 }
 
-Linear load_linear(const LinearSpec& spec, const WeightSource& weights, const Weight* replacement) {
+PackedMatrix load_matrix(const std::string& name, int64_t rows, int64_t cols,
+                         const WeightSource& weights, PackedCache* cache) {
+  if (cache != nullptr) return cache->matrix(name, rows, cols, weights);
+  const Weight weight = weights.load_codes(name);
+  require_matrix(name, weight, rows, cols);
+  PackedMatrix packed = PackedMatrix::pack(weight);
+  release_mapped_pages();  // what is packed is not needed in the file's form as well
+  return packed;
+}
+
+Linear load_linear(const LinearSpec& spec, const WeightSource& weights, const Weight* replacement,
+                   PackedCache* cache) {
   Linear out;
   out.spec = spec;
-  out.replace(replacement != nullptr ? *replacement : weights.load_codes(spec.weight));
-  release_mapped_pages();  // what is packed is not needed in the file's form as well
+  if (replacement != nullptr)
+    out.replace(*replacement);
+  else
+    out.weight = load_matrix(spec.weight, spec.out, spec.in, weights, cache);
   if (!spec.bias.empty()) out.bias = load_vector(weights, spec.bias, spec.out);
   return out;
 }

@@ -11,6 +11,8 @@
 
 namespace attar {
 
+class PackedCache;
+
 /// A vector of `size` finite floats, or bad_input naming the tensor.
 std::vector<float> load_vector(const WeightSource& weights, const std::string& name, int64_t size);
 
@@ -22,6 +24,11 @@ DenseTensor load_positions(const ModelSpec& spec, const WeightSource& weights);
 /// hidden [count, hidden] += the table's rows for positions first, first + 1, …
 void add_positions(const ModelSpec& spec, const DenseTensor& table, int64_t first, int64_t count,
                    float* hidden);
+
+/// A matrix, packed: from the cache, if there is one. Throws bad_input unless it is [rows, cols]
+/// and finite.
+PackedMatrix load_matrix(const std::string& name, int64_t rows, int64_t cols,
+                         const WeightSource& weights, PackedCache* cache);
 
 /// A linear layer, packed.
 struct Linear {
@@ -36,6 +43,6 @@ struct Linear {
 };
 /// `replacement` instead of what the source has, when not null.
 Linear load_linear(const LinearSpec& spec, const WeightSource& weights,
-                   const Weight* replacement = nullptr);
+                   const Weight* replacement = nullptr, PackedCache* cache = nullptr);
 
 }  // namespace attar

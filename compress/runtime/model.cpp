@@ -6,9 +6,11 @@
 #include <cmath>
 
 #include "compress/base/error.h"
+#include "compress/base/mapped_pages.h"
 #include "compress/base/progress.h"
 #include "compress/runtime/load.h"
 #include "compress/runtime/norm.h"
+#include "compress/runtime/packed_cache.h"
 
 namespace attar {
 
@@ -23,7 +25,25 @@ struct RuntimeModel::State {
   std::vector<Block> blocks;
   Norm final_norm;
   Linear head;
+
+  void load_embedding(const WeightSource& weights, PackedCache* cache);
 };
+
+void RuntimeModel::State::load_embedding(const WeightSource& weights, PackedCache* cache) {
+  if (cache != nullptr && cache->has(spec.embedding)) {
+    embedding_codes = cache->matrix(spec.embedding, spec.vocab, spec.hidden, weights);
+    return;
+  }
+  const Weight weight = weights.load_codes(spec.embedding);
+  require_matrix(spec.embedding, weight, spec.vocab, spec.hidden);
+  release_mapped_pages();  // only some of its rows will be read
+  if (const auto* dense = std::get_if<DenseTensor>(&weight)) {
+    embedding = *dense;
+    return;
+  }
+  embedding_codes = PackedMatrix::pack(weight);
+  if (cache != nullptr) cache->keep(spec.embedding, *embedding_codes);
+}
 
 std::shared_ptr<const RuntimeModel> RuntimeModel::load(const Model& opened,
                                                        const RuntimeOptions& options) {
@@ -36,23 +56,19 @@ std::shared_ptr<const RuntimeModel> RuntimeModel::load(const Model& opened,
                     opened.path.string(), "see `attar classify` and `attar embed`");
   const WeightSource& weights = *opened.weights;
   for (const auto& note : opened.notes) say(note);
+  const auto cache = open_packed_cache(options.packed_cache, opened);
 
   for (const auto& rope : spec.ropes)
     state->ropes.push_back(std::make_unique<RopeTable>(rope, spec.max_positions));
   // The largest matrix first, while there is room for its codes beside its packed form.
-  state->head = load_linear(spec.head, weights);
+  state->head = load_linear(spec.head, weights, nullptr, cache.get());
   state->positions = load_positions(spec, weights);
   state->final_norm = Norm(spec.final_norm, spec.hidden, weights);
-  if (!spec.tied) {
-    const Weight embedding = weights.load_codes(spec.embedding);
-    require_matrix(spec.embedding, embedding, spec.vocab, spec.hidden);
-    if (const auto* dense = std::get_if<DenseTensor>(&embedding))
-      state->embedding = *dense;
-    else
-      state->embedding_codes = PackedMatrix::pack(embedding);
-  }
+  if (!spec.tied) state->load_embedding(weights, cache.get());
   for (size_t i = 0; i < spec.blocks.size(); ++i)
-    state->blocks.emplace_back(spec, static_cast<int64_t>(i), weights);
+    state->blocks.emplace_back(spec, static_cast<int64_t>(i), weights,
+                               std::map<std::string, Weight>{}, cache.get());
+  if (cache) cache->finish();
   auto model = std::make_shared<RuntimeModel>();
   model->state_ = std::move(state);
   return model;

@@ -17,11 +17,13 @@ struct RuntimeOptions {
   /// Dense half-precision weights are computed in float32 always; quantized ones as `activations`
   /// says.
   KvFormat kv = KvFormat::f32;  // what keys and values are kept as
+  bool packed_cache = false;    // keep packed matrices beside the model, see packed_cache.h
 };
 
 class RuntimeModel {
  public:
-  /// Checks that values are finite and packs them. Throws bad_input.
+  /// Checks that values are finite and packs them. Throws bad_input; failure when packed matrices
+  /// are to be kept and can't be written.
   static std::shared_ptr<const RuntimeModel> load(const Model& opened,
                                                   const RuntimeOptions& options = {});
 

@@ -77,8 +77,9 @@ void add_configured_tokens(const fs::path& directory, nlohmann::json& added) {
   if (!fs::exists(path)) return;
   const auto json = parse_json<nlohmann::json>(read_text(path), path.string());
   if (!json.is_object()) throw bad_input("an object {…} is expected here", path.string());
-  for (const auto& [content, value] : json.items()) {
-    const auto id = json_integer(value);
+  for (const auto& item : json.items()) {
+    const std::string& content = item.key();
+    const auto id = json_integer(item.value());
     if (!id)
       throw bad_input("a token id is expected here", fmt::format("{}: {}", path.string(), content));
     const bool known = std::any_of(added.begin(), added.end(), [&](const nlohmann::json& other) {

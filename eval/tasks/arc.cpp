@@ -22,8 +22,9 @@ bool fits(const Json& row) {
 
 /// choices: {text: [...], label: [...]} and [{text, label}, …] alike, as {text, label} lists.
 TaskRow choices_of(const TaskRow& row) {
-  const Json& question = row.json.at("question");
-  const Json& choices = question.is_object() ? question.at("choices") : row.json.at("choices");
+  const Json& question = field(row, "question");
+  const TaskRow holder = question.is_object() ? TaskRow{question, row.where} : row;
+  const Json& choices = field(holder, "choices");
   if (choices.is_object()) return {choices, row.where};
   Json lists = {{"text", Json::array()}, {"label", Json::array()}};
   for (const auto& choice : choices)
@@ -33,7 +34,7 @@ TaskRow choices_of(const TaskRow& row) {
 }
 
 Example read(const TaskRow& row, const LoadedTask&) {
-  const Json& question = row.json.at("question");
+  const Json& question = field(row, "question");
   const std::string stem = question.is_object() ? text_field({question, row.where}, "stem")
                                                 : text_field(row, "question");
   const TaskRow choices = choices_of(row);

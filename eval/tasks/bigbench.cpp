@@ -30,7 +30,7 @@ void begin(const Json& header, LoadedTask& task) {
 }
 
 Example read(const TaskRow& row, const LoadedTask& task) {
-  const Json& scores = row.json.at("target_scores");
+  const Json& scores = field(row, "target_scores");
   if (!scores.is_object() || scores.size() < 2)
     throw bad_input("target_scores is not a map of at least two choices", row.where);
   Example example;

@@ -12,6 +12,8 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+}  // namespace
+
 const Json& field(const TaskRow& row, std::string_view name) {
   const auto found = row.json.find(name);
   if (found != row.json.end()) return *found;
@@ -19,8 +21,6 @@ const Json& field(const TaskRow& row, std::string_view name) {
   for (const auto& [key, value] : row.json.items()) keys.push_back(key);
   throw bad_input(fmt::format("the field \"{}\" is missing", name), row.where, suggest(name, keys));
 }
-
-}  // namespace
 
 std::string text_field(const TaskRow& row, std::string_view name) {
   const Json& value = field(row, name);

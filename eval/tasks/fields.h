@@ -10,6 +10,9 @@
 
 namespace attar::eval {
 
+/// bad_input when the row has none of that name: the first row's fields chose the shape, later rows
+/// may lack them.
+const nlohmann::ordered_json& field(const TaskRow& row, std::string_view name);
 /// A text; bad_input when the field is missing or none.
 std::string text_field(const TaskRow& row, std::string_view name);
 /// A list of at least two texts, none empty.

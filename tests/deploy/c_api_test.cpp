@@ -275,9 +275,9 @@ TEST_F(CInterface, SaysWhatIsWrongWithAModel) {
   expect_error(opened(root_ / "none"), ATTAR_BAD_INPUT, {"error: ", "  where: ", "none"});
   expect_error(attar_model_open(nullptr, nullptr, &model), ATTAR_BAD_INPUT, {"NULL", "path"});
   const fs::path bytes = testing::make_byte_model(root_ / "bytes");
-  expect_error(opened(bytes, {"int7", nullptr}), ATTAR_BAD_INPUT, {"int7", "activations"});
-  expect_error(opened(bytes, {nullptr, "int7"}), ATTAR_BAD_INPUT, {"int7", "kv_cache"});
-  EXPECT_EQ(opened(bytes, {"int8", "int8"}), ATTAR_OK);
+  expect_error(opened(bytes, {"int7", nullptr, 0}), ATTAR_BAD_INPUT, {"int7", "activations"});
+  expect_error(opened(bytes, {nullptr, "int7", 0}), ATTAR_BAD_INPUT, {"int7", "kv_cache"});
+  EXPECT_EQ(opened(bytes, {"int8", "int8", 0}), ATTAR_OK);
   attar_model_free(model);
   fs::resize_file(bytes / "model.safetensors", fs::file_size(bytes / "model.safetensors") - 100);
   expect_error(opened(bytes), ATTAR_BAD_INPUT, {"model.safetensors"});
@@ -307,6 +307,21 @@ TEST_F(CInterface, SaysWhatIsWrongWithACall) {
   const auto throwing = [](const char*, size_t, void*) -> int { throw std::runtime_error("mine"); };
   expect_error(attar_session_generate(session.get(), nullptr, throwing, nullptr, nullptr),
                ATTAR_FAILED, {"mine"});
+}
+
+TEST_F(CInterface, StartsFromPackedWeightsKeptBesideTheModel) {
+  const auto path = testing::make_byte_model(root_ / "packed");
+  const std::string plain = write(open(path), "abc", 30);
+  attar_model_options options{};
+  options.packed_cache = 1;
+  for (int i = 0; i < 2; ++i) {  // written, then read
+    EXPECT_EQ(write(open(path, &options), "abc", 30), plain);
+    EXPECT_TRUE(fs::exists(path / "attar-packed.bin"));
+  }
+  std::ofstream(path / "attar-packed.bin") << "another file";
+  attar_model* model = nullptr;
+  EXPECT_EQ(attar_model_open(path.c_str(), &options, &model), ATTAR_BAD_INPUT);
+  EXPECT_NE(std::string(attar_last_error()).find("attar-packed.bin"), std::string::npos);
 }
 
 TEST(CInterfaceStories, GreedyTextEqualsThePublishedOneInOneGoAndInPieces) {

@@ -75,6 +75,33 @@ TEST_F(Programs, AttarRunRunsOnEveryInstructionSet) {
   }
 }
 
+/// The first run writes the packed weights, the others read them, whatever instructions they use.
+TEST_F(Programs, PackedWeightsKeptBesideTheModelGiveTheSameText) {
+  const fs::path file = root_ / "student.gguf";
+  const auto exported = attar({"export", model_, "--format", "gguf:q8_0", "--output", file});
+  ASSERT_EQ(exported.exit_code, 0) << exported.err;
+  for (const auto& [model, kept] : {std::pair(model_, model_ / "attar-packed.bin"),
+                                    std::pair(file, root_ / "student.gguf.attar-packed.bin")}) {
+    std::vector<std::string> arguments = {model, "--prompt", "abc", "--max-new-tokens", "20"};
+    const std::string plain = attar_run(arguments).out;
+    EXPECT_FALSE(fs::exists(kept));
+    arguments.push_back("--packed-cache");
+    const auto first = attar_run(arguments);
+    EXPECT_EQ(first.out, plain) << first.err;
+    EXPECT_NE(first.err.find(kept.string()), std::string::npos) << first.err;
+    ASSERT_TRUE(fs::exists(kept));
+    for (const char* cpu : {"portable", "avx2", "avx512"}) {
+      ::setenv("ATTAR_CPU", cpu, 1);
+      const auto result = attar_run(arguments);
+      ::unsetenv("ATTAR_CPU");
+      if (result.err.find("lacks") != std::string::npos) continue;  // this processor does
+      EXPECT_EQ(result.out, plain) << cpu << result.err;
+      EXPECT_EQ(result.err.find("kept in"), std::string::npos) << "written again";
+    }
+    expect_same(arguments);
+  }
+}
+
 TEST_F(Programs, AttarRunStartsAtOnceAndSaysWhatIsWrong) {
   auto shortest = std::chrono::steady_clock::duration::max();
   for (int i = 0; i < 5; ++i) {

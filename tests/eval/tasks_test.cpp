@@ -155,6 +155,17 @@ TEST_F(Tasks, NamesTheRowOfAMistake) {
               ::testing::AllOf(HasSubstr("x.csv: line 2"), HasSubstr("0 to 1 or A to B")));
   EXPECT_THAT(error("x.json", R"({"examples":[{"input":"a","target_scores":{"b":1}}]})"),
               HasSubstr("examples[0]"));
+  // The first row says which shape it is; a later one may lack its fields.
+  EXPECT_THAT(
+      error("x.json", R"({"examples":[{"input":"a","target_scores":{"b":1,"c":0}},)"
+                      R"({"input":"a"}]})"),
+      ::testing::AllOf(HasSubstr("examples[1]"), HasSubstr("\"target_scores\" is missing")));
+  const std::string arc = R"({"question":"Why?","choices":{"text":["a","b"],"label":["A","B"]},)"
+                          R"("answerKey":"A"})";
+  EXPECT_THAT(error("x.jsonl", arc + "\n" + R"({"answerKey":"A"})"),
+              ::testing::AllOf(HasSubstr("line 2"), HasSubstr("\"question\" is missing")));
+  EXPECT_THAT(error("x.jsonl", arc + "\n" + R"({"question":"Why?","answerKey":"A"})"),
+              ::testing::AllOf(HasSubstr("line 2"), HasSubstr("\"choices\" is missing")));
   EXPECT_THAT(error("x.jsonl", R"({"question":"Why?","choices":{"text":["a","b"],)"
                                R"("label":["A","B"]},"answerKey":"C"})"),
               HasSubstr("none of the 2 choices' labels"));

@@ -51,6 +51,7 @@ class File {
   /// "model.gguf: tensor NAME", for messages.
   std::string place(const Tensor& tensor) const;
   std::shared_ptr<const void> owner() const { return file_.owner(); }
+  const MappedFile& file() const { return file_; }
 
  private:
   MappedFile file_;
@@ -66,7 +67,8 @@ bool is_gguf(const fs::path& path);
 /// in a directory without config.json. Nothing otherwise.
 std::optional<fs::path> find_model_file(const fs::path& path);
 
-/// What a model that was made from a GGUF file has as its tokenizer: a file with nothing else in it.
+/// What a model that was made from a GGUF file has as its tokenizer: a file with nothing else in
+/// it.
 constexpr const char* kVocabularyFile = "tokenizer.gguf";
 /// The GGUF file with the tokenizer that a path to a model means: find_model_file(), or the one
 /// above in a directory. Nothing otherwise.

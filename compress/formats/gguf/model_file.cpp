@@ -284,6 +284,7 @@ ModelDirectory open_model_file(const File& file) {
   model.path = file.path();
   model.config = make_config(file);
   model.weights = std::make_shared<Source>(file, model.config);
+  model.weight_files = {file.file()};
   for (const Tensor& tensor : file.tensors()) model.weight_bytes += tensor.bytes.size();
   return model;
 }
