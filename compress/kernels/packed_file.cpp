@@ -5,9 +5,9 @@
 #include <cstddef>
 #include <cstring>
 
-#include "compress/base/xxh64.h"
 #include "compress/base/error.h"
 #include "compress/base/process.h"
+#include "compress/base/xxh64.h"
 #include "compress/kernels/packed_values.h"
 #include "compress/kernels/storage.h"
 
