@@ -8,8 +8,8 @@
 
 #include "compress/architecture/sentence_modules.h"
 #include "compress/architecture/storage.h"
-#include "compress/base/xxh64.h"
 #include "compress/base/error.h"
+#include "compress/base/xxh64.h"
 
 namespace attar {
 namespace {

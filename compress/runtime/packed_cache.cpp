@@ -4,11 +4,11 @@
 
 #include <algorithm>
 
-#include "compress/base/xxh64.h"
 #include "compress/base/error.h"
 #include "compress/base/mapped_pages.h"
 #include "compress/base/progress.h"
 #include "compress/base/threads.h"
+#include "compress/base/xxh64.h"
 #include "compress/runtime/load.h"
 
 namespace attar {
