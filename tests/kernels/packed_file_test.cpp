@@ -40,6 +40,21 @@ QuantizedMatrix quantized(int bits, int64_t group, bool symmetric, bool half, bo
   return q;
 }
 
+/// Codes with offsets, these and the scales as they are (units: 0) or as whole multiples of a unit
+/// that so many groups share.
+QuantizedMatrix with_offsets(int bits, int64_t units, bool offsets) {
+  QuantizedMatrix q = quantized(bits, 16, true, true, false, 45, 64);
+  q.unit_groups = units;
+  for (size_t i = 0; i < q.scales.size(); ++i) {
+    q.scales[i] = 0.25f * static_cast<float>(1 + i % 7);
+    if (offsets) q.offsets.push_back(-0.5f * static_cast<float>(i % 5));
+  }
+  if (units == 0) return q;
+  q.scale_units.assign(q.scales.size() / static_cast<size_t>(units), 0.25f);
+  if (offsets) q.offset_units.assign(q.scale_units.size(), 0.5f);
+  return q;
+}
+
 /// One matrix of every kind, of shapes that fill no panel.
 std::vector<NamedMatrix> all_kinds() {
   std::vector<NamedMatrix> all;
@@ -56,6 +71,9 @@ std::vector<NamedMatrix> all_kinds() {
       add(quantized(bits, 16, symmetric, bits != 3, false, 45, 50));
   add(quantized(4, 0, true, false, false, 3, 9));
   add(quantized(8, 0, true, true, true, 70, 64));
+  all.emplace_back("offsets", PackedMatrix::pack(with_offsets(4, 0, true)));
+  all.emplace_back("units", PackedMatrix::pack(with_offsets(8, 4, false)));
+  all.emplace_back("offsets in units", PackedMatrix::pack(with_offsets(4, 2, true)));
   return all;
 }
 
@@ -204,13 +222,18 @@ TEST_F(PackedFiles, ValuesThatPackingWouldNotWrite) {
     QuantizedMatrix q = quantized(4, 16, false, half, false, 5, 32);
     q.scales[3] = half ? infinity : std::numeric_limits<float>::quiet_NaN();
     PackedFile::write(path(), {}, std::vector<NamedMatrix>{{"a", PackedMatrix::pack(q)}});
-    EXPECT_EQ(complaint(), "the packed weights are damaged: a scale is not finite");
+    EXPECT_EQ(complaint(), "the packed weights are damaged: a scale or offset is not finite");
   }
   QuantizedMatrix q = quantized(3, 16, false, true, false, 5, 32);
   q.zeros[4] = 8;
   PackedFile::write(path(), {}, std::vector<NamedMatrix>{{"a", PackedMatrix::pack(q)}});
   EXPECT_EQ(complaint(), "the packed weights are damaged: a zero beyond the codes");
   EXPECT_THROW((void)PackedFile::open(path()).matrix("b"), Error);
+  q = with_offsets(4, 2, true);
+  q.offset_units[1] = infinity;
+  q.offsets[2] = 0;
+  PackedFile::write(path(), {}, std::vector<NamedMatrix>{{"a", PackedMatrix::pack(q)}});
+  EXPECT_EQ(complaint(), "the packed weights are damaged: a unit is not finite");
 }
 
 TEST_F(PackedFiles, AFailedWriteLeavesTheOldFile) {
