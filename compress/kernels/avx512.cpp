@@ -130,43 +130,24 @@ inline Vec to_float(Ints a) {
   return {_mm512_cvtepi32_ps(a.v)};
 }
 
-/// A block's bytes of 16 columns; nibbles apart.
-template <PackedFormat Format>
-struct Split {
-  __m512i low, high;
-  void load(const void* p) {
-    low = _mm512_loadu_si512(p);
-    if constexpr (Format == PackedFormat::u4) {
-      const __m512i mask = _mm512_set1_epi8(15);
-      high = _mm512_and_si512(_mm512_srli_epi16(low, 4), mask);
-      low = _mm512_and_si512(low, mask);
-    }
-  }
-};
-/// Sums of codes · activations of 16 columns.
-template <PackedFormat Format>
-struct Dot {
-  static constexpr int32_t kBias = 0;
-  static constexpr int64_t kBlocksBeforeFlush = 0;  // never
-  __m512i sum;
-  void start(Ints from) { sum = from.v; }
-  static __m512i four(const int8_t* x) {
-    int32_t word;
-    __builtin_memcpy(&word, x, sizeof word);
-    return _mm512_set1_epi32(word);
-  }
-  void add(const Split<Format>& w, const int8_t* x, int64_t second) {
-    sum = _mm512_dpbusd_epi32(sum, w.low, four(x));
-    if constexpr (Format == PackedFormat::u4)
-      sum = _mm512_dpbusd_epi32(sum, w.high, four(x + second));
-  }
-  void flush() {}
-  Ints result() const { return {sum}; }
-};
+inline Words nibbles(Words words) {
+  return _mm512_and_si512(words, _mm512_set1_epi8(15));
+}
+inline Words shifted_right_by_four(Words words) {
+  return _mm512_srli_epi16(words, 4);
+}
+inline Words broadcast_word(int32_t word) {
+  return _mm512_set1_epi32(word);
+}
+inline Words add_products(Words sum, Words codes, Words x) {
+  return _mm512_dpbusd_epi32(sum, codes, x);
+}
 
 }  // namespace
 }  // namespace attar
 
+#include "compress/kernels/vnni.inc"
+//
 #include "compress/kernels/kernels.inc"
 //
 #include "compress/kernels/wide.inc"

@@ -4,43 +4,24 @@
 namespace attar {
 namespace {
 
-/// A block's bytes of 8 columns; nibbles apart.
-template <PackedFormat Format>
-struct Split {
-  __m256i low, high;
-  void load(const void* p) {
-    low = load_words(p);
-    if constexpr (Format == PackedFormat::u4) {
-      const __m256i mask = _mm256_set1_epi8(15);
-      high = _mm256_and_si256(_mm256_srli_epi16(low, 4), mask);
-      low = _mm256_and_si256(low, mask);
-    }
-  }
-};
-/// Sums of codes · activations of 8 columns.
-template <PackedFormat Format>
-struct Dot {
-  static constexpr int32_t kBias = 0;
-  static constexpr int64_t kBlocksBeforeFlush = 0;  // never
-  __m256i sum;
-  void start(Ints from) { sum = from.v; }
-  static __m256i four(const int8_t* x) {
-    int32_t word;
-    __builtin_memcpy(&word, x, sizeof word);
-    return _mm256_set1_epi32(word);
-  }
-  void add(const Split<Format>& w, const int8_t* x, int64_t second) {
-    sum = _mm256_dpbusd_avx_epi32(sum, w.low, four(x));
-    if constexpr (Format == PackedFormat::u4)
-      sum = _mm256_dpbusd_avx_epi32(sum, w.high, four(x + second));
-  }
-  void flush() {}
-  Ints result() const { return {sum}; }
-};
+inline Words nibbles(Words words) {
+  return _mm256_and_si256(words, _mm256_set1_epi8(15));
+}
+inline Words shifted_right_by_four(Words words) {
+  return _mm256_srli_epi16(words, 4);
+}
+inline Words broadcast_word(int32_t word) {
+  return _mm256_set1_epi32(word);
+}
+inline Words add_products(Words sum, Words codes, Words x) {
+  return _mm256_dpbusd_avx_epi32(sum, codes, x);
+}
 
 }  // namespace
 }  // namespace attar
 
+#include "compress/kernels/vnni.inc"
+//
 #include "compress/kernels/kernels.inc"
 //
 #define ATTAR_AVX_VNNI
