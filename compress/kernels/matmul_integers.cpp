@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cassert>
 #include <cstring>
+#include <map>
 #include <memory>
 #include <vector>
 
@@ -68,9 +69,9 @@ class QuantizedRows {
 class GroupSums {
  public:
   GroupSums(const QuantizedRows& x, const PackedView& w)
-      : groups_(w.groups), per_row_(rows_per_row(x.way().rounding)) {
-    if (w.offsets == nullptr) return;
-    values_.resize(static_cast<size_t>(x.rows() / per_row_ * groups_));
+      : groups_(w.groups),
+        per_row_(rows_per_row(x.way().rounding)),
+        values_(static_cast<size_t>(x.rows() / per_row_ * groups_)) {
     const int64_t tiles = (x.rows() + kTileRows - 1) / kTileRows;
     parallel_for(tiles, 8, [&](int64_t begin, int64_t end) {
       for (int64_t row = begin * kTileRows; row < std::min(x.rows(), end * kTileRows);
@@ -141,9 +142,9 @@ void add_offsets(const GroupSums& x, const PackedView& w, int64_t panel, int64_t
 }
 
 /// One panel's outputs for int8 rows first … last − 1, at most kBlockRows, of which `per_row` make
-/// a row of y. A stretch of the panel at a time, which stays in a near cache while the tiles of x
-/// pass by.
-void multiply_panel(const QuantizedRows& x, const GroupSums& group_sums, const PackedView& w,
+/// a row of y; group_sums for weights with offsets, else null. A stretch of the panel at a time,
+/// which stays in a near cache while the tiles of x pass by.
+void multiply_panel(const QuantizedRows& x, const GroupSums* group_sums, const PackedView& w,
                     int64_t panel, int64_t first, int64_t last, float* y) {
   const int64_t segment_bytes = x.way().segment * kPanel / (w.format == PackedFormat::u4 ? 2 : 1);
   constexpr int64_t kStretchBytes = 16384;
@@ -163,7 +164,7 @@ void multiply_panel(const QuantizedRows& x, const GroupSums& group_sums, const P
 
   const int64_t per_row = rows_per_row(x.way().rounding);
   add_digits(per_row, (last - first) / per_row, sums);
-  if (w.offsets != nullptr) add_offsets(group_sums, w, panel, first, last, per_row, sums);
+  if (group_sums != nullptr) add_offsets(*group_sums, w, panel, first, last, per_row, sums);
   const int64_t width = std::min(kPanel, w.rows - panel * kPanel);
   const float* from = sums;
   for (int64_t row = first / per_row; row < last / per_row; ++row, from += kPanel) {
@@ -178,8 +179,10 @@ void multiply_panel(const QuantizedRows& x, const GroupSums& group_sums, const P
 /// Products that want x in the same way.
 void multiply_group(const float* x, int64_t m, IntegerWay way, std::span<const Product> products) {
   const QuantizedRows rows(x, m, products[0].w->cols(), way);
-  std::vector<GroupSums> sums;
-  for (const Product& product : products) sums.emplace_back(rows, product.w->storage().view);
+  std::map<int64_t, GroupSums> sums;  // by length of group, of weights with offsets
+  for (const Product& product : products)
+    if (const PackedView& w = product.w->storage().view; w.offsets != nullptr)
+      sums.try_emplace(w.group, rows, w);
   const int64_t count = m * rows_per_row(way.rounding);
   const int64_t height = block_rows(count, products), blocks = (count + height - 1) / height;
   const auto ends =
@@ -189,8 +192,9 @@ void multiply_group(const float* x, int64_t m, IntegerWay way, std::span<const P
       const auto [product, unit] = find_place(ends, index);
       const auto& w = products[product].w->storage();
       const int64_t first = unit / w.panels() * height;
-      multiply_panel(rows, sums[product], w.view, unit % w.panels(), first,
-                     std::min(count, first + height), products[product].y);
+      multiply_panel(rows, w.view.offsets == nullptr ? nullptr : &sums.at(w.view.group), w.view,
+                     unit % w.panels(), first, std::min(count, first + height),
+                     products[product].y);
     }
   });
 }
