@@ -7,8 +7,10 @@
 namespace attar {
 
 std::string QuantLayout::name() const {
-  return fmt::format("int{} {} {}{}", bits, group == 0 ? "channel" : fmt::format("g{}", group),
-                     symmetric ? "sym" : "asym", int8_inputs ? " a8" : "");
+  const std::string columns = group == 0 ? "channel" : fmt::format("g{}", group);
+  if (levels != Levels::integers) return fmt::format("{} {}", to_string(levels), columns);
+  return fmt::format("int{} {} {}{}", bits, columns, symmetric ? "sym" : "asym",
+                     int8_inputs ? " a8" : "");
 }
 
 std::vector<float> dequantize(const QuantizedMatrix& q) {
@@ -21,6 +23,12 @@ std::vector<float> dequantize(const QuantizedMatrix& q) {
         const float scale = q.scales[static_cast<size_t>(row * groups + g)];
         const int64_t begin = row * q.cols + g * group;
         const int64_t end = row * q.cols + std::min((g + 1) * group, q.cols);
+        if (q.layout.levels != Levels::integers) {
+          const auto levels = level_values(q.layout.levels);
+          for (int64_t i = begin; i < end; ++i)
+            values[static_cast<size_t>(i)] = levels[q.codes[static_cast<size_t>(i)]] * scale;
+          continue;
+        }
         for (int64_t i = begin; i < end; ++i)
           values[static_cast<size_t>(i)] =
               static_cast<float>(q.codes[static_cast<size_t>(i)] - zero) * scale;

@@ -7,17 +7,19 @@
 #include <vector>
 
 #include "compress/formats/dtype.h"
+#include "compress/formats/levels.h"
 
 namespace attar {
 
 /// How a matrix is quantized: w ≈ (code − zero) · scale with one (scale, zero) per row and group of
-/// input columns, or w ≈ code · scale + offset.
+/// input columns, or w ≈ code · scale + offset, or w ≈ level[code] · scale.
 struct QuantLayout {
   int bits = 4;           // 2 … 8
   int64_t group = 0;      // input columns that share a scale; 0 = the whole row ("channel")
   bool symmetric = true;  // zero = 2^(bits−1) everywhere
   DType scale_dtype = DType::f32;  // what the scales are rounded to on disk
   bool int8_inputs = false;        // the layer's inputs are rounded to int8, one scale a token
+  Levels levels = Levels::integers;  // others: of 4 bits, symmetric, without zeros and offsets
   friend bool operator==(const QuantLayout&, const QuantLayout&) = default;
   std::string name() const;  // "int4 g32 sym"
 };
@@ -45,7 +47,8 @@ struct QuantizedMatrix {
   }
 };
 
-/// [rows, cols] floats: (code − zero) · scale, or code · scale + offset, in float32.
+/// [rows, cols] floats: (code − zero) · scale, code · scale + offset or level[code] · scale, in
+/// float32.
 std::vector<float> dequantize(const QuantizedMatrix& q);
 
 /// Bits that codes, scales and zeros take on disk, per weight.

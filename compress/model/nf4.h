@@ -3,17 +3,14 @@
 // bitsandbytes computes it. Free of LibTorch.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <span>
 #include <vector>
 
+#include "compress/formats/levels.h"
 #include "compress/model/kernels.h"
 
 namespace attar {
-
-/// The 16 levels, ascending.
-extern const std::array<float, 16> kNf4Levels;
 
 /// A matrix, flattened by rows.
 struct Nf4Matrix {
