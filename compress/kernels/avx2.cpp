@@ -13,9 +13,8 @@ struct Split {
   void load(const void* p) {
     const __m256i bytes = load_words(p);
     if constexpr (Format == PackedFormat::u4) {
-      const __m256i mask = _mm256_set1_epi8(15);
-      first = _mm256_and_si256(bytes, mask);
-      second = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), mask);
+      first = nibbles(bytes);
+      second = nibbles(shifted_right_by_four(bytes));
     } else {
       second = _mm256_xor_si256(bytes, _mm256_set1_epi8(-128));
       first = _mm256_abs_epi8(second);

@@ -136,6 +136,16 @@ inline Words nibbles(Words words) {
 inline Words shifted_right_by_four(Words words) {
   return _mm512_srli_epi16(words, 4);
 }
+/// 16 bytes by the codes in nibbles: the low ones, then the high ones.
+struct LevelTable {
+  __m512i values;
+  explicit LevelTable(const uint8_t* table)
+      : values(_mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table)))) {}
+  void look_up(Words codes, std::byte* low, std::byte* high) const {
+    _mm512_storeu_si512(low, _mm512_shuffle_epi8(values, nibbles(codes)));
+    _mm512_storeu_si512(high, _mm512_shuffle_epi8(values, nibbles(shifted_right_by_four(codes))));
+  }
+};
 inline Words broadcast_word(int32_t word) {
   return _mm512_set1_epi32(word);
 }

@@ -4,12 +4,6 @@
 namespace attar {
 namespace {
 
-inline Words nibbles(Words words) {
-  return _mm256_and_si256(words, _mm256_set1_epi8(15));
-}
-inline Words shifted_right_by_four(Words words) {
-  return _mm256_srli_epi16(words, 4);
-}
 inline Words broadcast_word(int32_t word) {
   return _mm256_set1_epi32(word);
 }

@@ -89,6 +89,7 @@ struct Case {
   int64_t group;
   Activations activations;
   bool int8_inputs = false;  // W8A8: activations with one scale a row
+  Levels levels = Levels::integers;
 };
 constexpr Case kCases[] = {
     {"f32", DType::f32, 0, 0, Activations::exact},
@@ -96,7 +97,10 @@ constexpr Case kCases[] = {
     {"int4", DType::f32, 4, 32, Activations::exact},
     {"int4", DType::f32, 4, 128, Activations::exact},
     {"int8", DType::f32, 8, 32, Activations::exact},
+    {"nf4", DType::f32, 4, 64, Activations::exact, false, Levels::nf4},
     {"int4", DType::f32, 4, 128, Activations::int16},
+    {"int3", DType::f32, 3, 128, Activations::int8},
+    {"nf4", DType::f32, 4, 64, Activations::int8, false, Levels::nf4},
     {"int4", DType::f32, 4, 32, Activations::int8},
     {"int4", DType::f32, 4, 128, Activations::int8},
     {"int8", DType::f32, 8, 32, Activations::int8},
@@ -115,7 +119,7 @@ PackedMatrix make_matrix(const Case& c, int64_t rows, int64_t cols) {
     return PackedMatrix::pack(DenseTensor{c.dtype, {rows, cols}, bytes, nullptr});
   }
   QuantizedMatrix q;
-  q.layout = {c.bits, c.group, true, DType::f16, c.int8_inputs};
+  q.layout = {c.bits, c.group, true, DType::f16, c.int8_inputs, c.levels};
   q.rows = rows;
   q.cols = cols;
   q.codes.resize(static_cast<size_t>(rows * cols));

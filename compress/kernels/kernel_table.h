@@ -24,6 +24,7 @@ enum class PackedFormat { f32, f16, bf16, u4, u8 };
 ///   high u8:      data [panel][cols/4][32 rows][4 bytes]: byte j holds column j
 /// and for integers scales [panel][groups][32] (f32, f16 or bytes), zeros [panel][groups][32]
 /// unless symmetric, or offsets [panel][groups][32] as the scales: w = code · scale + offset.
+/// Codes of 4 bits may stand for levels instead: w = levels[code] · scale.
 struct PackedView {
   PackedFormat format;
   int64_t rows, cols;
@@ -40,6 +41,8 @@ struct PackedView {
   /// [panel][groups / 2^unit_shift][32].
   const std::byte *scale_units, *offset_units;
   int unit_shift;
+  const float* levels;   // [16], or null
+  int64_t first_column;  // that data of integers begins with
 };
 
 /// How rows of x become int8 rows.
@@ -84,12 +87,16 @@ struct KernelTable {
   /// out[panels · 32] = W x for `panels` ≤ kGemvPanels panels from `panel` on; x [cols].
   void (*gemv)(const PackedView& w, int64_t panel, int64_t panels, const float* x, float* out);
 
-  /// out [end − begin, 32]: columns begin … end of one panel as floats, (code − zero) · scale or
-  /// code · scale + offset for integers.
+  /// out [end − begin, 32]: columns begin … end of one panel as floats, (code − zero) · scale,
+  /// code · scale + offset or levels[code] · scale for integers.
   void (*widen)(const PackedView& w, int64_t panel, int64_t begin, int64_t end, float* out);
 
   /// out [end − begin, 32]: offsets of groups begin … end of one panel as floats.
   void (*widen_offsets)(const PackedView& w, int64_t panel, int64_t begin, int64_t end, float* out);
+
+  /// out [2 blocks][32][4 bytes], as u8 holds them: the table's [16] bytes that the codes of so
+  /// many blocks of 8 columns (u4) name.
+  void (*look_up)(const std::byte* codes, int64_t blocks, const uint8_t* table, std::byte* out);
 
   /// y [rows, 32] (+)= Σ_k x[k, row] · w[k, :], one fused step per k in order. x [depth, ·] with
   /// x_stride between its rows, w [depth, 32] contiguous, y with y_stride. add: go on from what y

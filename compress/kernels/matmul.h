@@ -3,9 +3,9 @@
 //
 // Weights are packed once (one layout for every instruction set, see packed_matrix.h); the
 // instruction set is chosen at run time from what the processor says it has and can be forced with
-// ATTAR_CPU=portable|avx2|avxvnni|avx512, on 64-bit ARM portable|neon|dotprod|i8mm. Every variant gives the
-// same bytes: sums run in a fixed order that depends on neither tile, batch, thread count nor
-// instruction set.
+// ATTAR_CPU=portable|avx2|avxvnni|avx512, on 64-bit ARM portable|neon|dotprod|i8mm. Every variant
+// gives the same bytes: sums run in a fixed order that depends on neither tile, batch, thread count
+// nor instruction set.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +25,7 @@ enum class Activations {
   /// for every segment of columns (as long as the weights' group, at most 128), so that the error
   /// is at most 2^-22 of the segment's largest magnitude. Integer sums are exact and enter a chain
   /// of fused steps in segment order; the three chains are added, then offsets times the sums of x
-  /// over their groups, again in fused steps.
+  /// over their groups, again in fused steps. Levels enter as digits too, as many as those of x.
   exact,
   /// Two digits, 14 bits and sign: an error of at most 2^-15, two thirds of the arithmetic.
   int16,

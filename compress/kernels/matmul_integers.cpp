@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cassert>
+#include <cmath>
 #include <cstring>
 #include <map>
 #include <memory>
@@ -115,10 +116,10 @@ void prefetch(const std::byte* from, int64_t bytes) {
 }
 
 /// Sums of int8 rows into those of rows of x, in place: the smallest digit first.
-void add_digits(int64_t per_row, int64_t rows, float* sums) {
+void add_digits(int64_t per_row, int64_t int8_rows, float* sums) {
   if (per_row == 1) return;
   const float* from = sums;
-  for (int64_t row = 0; row < rows; ++row, from += per_row * kPanel)
+  for (int64_t row = 0; row < int8_rows / per_row; ++row, from += per_row * kPanel)
     for (int64_t i = 0; i < kPanel; ++i) {
       const float low = per_row == 2 ? from[kPanel + i] : from[kPanel + i] + from[2 * kPanel + i];
       sums[row * kPanel + i] = from[i] + low;
@@ -141,16 +142,39 @@ void add_offsets(const GroupSums& x, const PackedView& w, int64_t panel, int64_t
   }
 }
 
-/// One panel's outputs for int8 rows first … last − 1, at most kBlockRows, of which `per_row` make
-/// a row of y; group_sums for weights with offsets, else null. A stretch of the panel at a time,
-/// which stays in a near cache while the tiles of x pass by.
-void multiply_panel(const QuantizedRows& x, const GroupSums* group_sums, const PackedView& w,
-                    int64_t panel, int64_t first, int64_t last, float* y) {
+/// What the levels of a matrix are as int8 digits of base 128, the highest first: level = unit · Σ
+/// digit · 128^(count − 1 − i). There are as many as digits of x, so that neither is the less
+/// precise, but for whole numbers that are digits themselves.
+struct LevelDigits {
+  int count;
+  float unit;
+  uint8_t tables[3][16];  // 128 + digit
+
+  LevelDigits(std::span<const float, 16> levels, int digits) : count(digits) {
+    const auto magnitude = [](float level) { return std::abs(level); };
+    const float largest = magnitude(*std::ranges::max_element(levels, {}, magnitude));
+    const bool whole = std::ranges::all_of(levels, [](float v) { return v == std::nearbyint(v); });
+    if (whole && largest <= most_fixed(1)) count = 1;
+    unit = whole && count == 1 ? 1.0f : largest / most_fixed(count);
+    for (size_t code = 0; code < levels.size(); ++code) {
+      auto number = static_cast<int>(std::lrint(levels[code] / unit));
+      for (int i = count - 1; i >= 0; --i) {
+        const int digit = i == 0 ? number : ((number + 64) & 127) - 64;
+        tables[i][code] = static_cast<uint8_t>(128 + digit);
+        number = (number - digit) / 128;
+      }
+    }
+  }
+};
+
+/// sums [last − first, 32] = one panel times int8 rows first … last − 1. A stretch of the panel at
+/// a time, which stays in a near cache while the tiles of x pass by.
+void multiply_codes(const QuantizedRows& x, const PackedView& w, int64_t panel, int64_t first,
+                    int64_t last, float* sums) {
   const int64_t segment_bytes = x.way().segment * kPanel / (w.format == PackedFormat::u4 ? 2 : 1);
   constexpr int64_t kStretchBytes = 16384;
   const int64_t step =
       last - first > kTileRows ? std::max<int64_t>(1, kStretchBytes / segment_bytes) : x.segments();
-  alignas(64) static thread_local float sums[kBlockRows * kPanel];
   // While the tiles pass by one stretch, the next one is fetched.
   const int64_t tiles = (last - first + kTileRows - 1) / kTileRows;
   const int64_t share = tiles > 1 ? step * segment_bytes / tiles : 0;
@@ -161,9 +185,63 @@ void multiply_panel(const QuantizedRows& x, const GroupSums* group_sums, const P
       kernels().int8_tile(w, panel, x.tile(row, begin, std::min(begin + step, x.segments())),
                           sums + (row - first) * kPanel, begin > 0);
     }
+  add_digits(rows_per_row(x.way().rounding), last - first, sums);
+}
+
+/// The same for codes that stand for one digit of their levels: a stretch of them becomes one of 8
+/// bits.
+void multiply_digit(const QuantizedRows& x, const PackedView& w, int64_t panel,
+                    const uint8_t* digits, int64_t first, int64_t last, float* sums) {
+  constexpr int64_t kColumns = 512;  // 16 KiB; segments have at most 128
+  alignas(64) static thread_local std::byte bytes[kColumns * kPanel];
+  PackedView part = w;
+  part.format = PackedFormat::u8;
+  part.levels = nullptr;
+  part.zero = 128;
+  part.data = bytes;
+  part.panel_bytes = 0;
+  const int64_t step = kColumns / x.way().segment;
+  for (int64_t begin = 0; begin < x.segments(); begin += step) {
+    const int64_t end = std::min(begin + step, x.segments());
+    part.first_column = begin * x.way().segment;
+    const int64_t blocks = (std::min(end * x.way().segment, w.cols) - part.first_column + 7) / 8;
+    kernels().look_up(w.data + panel * w.panel_bytes + part.first_column / 8 * 4 * kPanel, blocks,
+                      digits, bytes);
+    for (int64_t row = first; row < last; row += kTileRows)
+      kernels().int8_tile(part, panel, x.tile(row, begin, end), sums + (row - first) * kPanel,
+                          begin > 0);
+  }
+  add_digits(rows_per_row(x.way().rounding), last - first, sums);
+}
+
+/// The same for codes that stand for levels: a chain of sums for every digit, from the highest
+/// on 128 · sum + next; then times the unit.
+void multiply_levels(const QuantizedRows& x, const PackedView& w, int64_t panel, int64_t first,
+                     int64_t last, float* sums) {
+  alignas(64) static thread_local float next[kBlockRows * kPanel];
+  const int64_t per_row = rows_per_row(x.way().rounding);
+  const LevelDigits digits(std::span<const float, 16>(w.levels, 16), static_cast<int>(per_row));
+  multiply_digit(x, w, panel, digits.tables[0], first, last, sums);
+  const int64_t count = (last - first) / per_row * kPanel;
+  for (int i = 1; i < digits.count; ++i) {
+    multiply_digit(x, w, panel, digits.tables[i], first, last, next);
+    for (int64_t j = 0; j < count; ++j) sums[j] = 128 * sums[j] + next[j];
+  }
+  if (digits.unit == 1) return;
+  for (int64_t j = 0; j < count; ++j) sums[j] *= digits.unit;
+}
+
+/// One panel's outputs for int8 rows first … last − 1, at most kBlockRows, of which `per_row` make
+/// a row of y; group_sums for weights with offsets, else null.
+void multiply_panel(const QuantizedRows& x, const GroupSums* group_sums, const PackedView& w,
+                    int64_t panel, int64_t first, int64_t last, float* y) {
+  alignas(64) static thread_local float sums[kBlockRows * kPanel];
+  if (w.levels == nullptr)
+    multiply_codes(x, w, panel, first, last, sums);
+  else
+    multiply_levels(x, w, panel, first, last, sums);
 
   const int64_t per_row = rows_per_row(x.way().rounding);
-  add_digits(per_row, (last - first) / per_row, sums);
   if (group_sums != nullptr) add_offsets(*group_sums, w, panel, first, last, per_row, sums);
   const int64_t width = std::min(kPanel, w.rows - panel * kPanel);
   const float* from = sums;

@@ -34,7 +34,7 @@ static_assert(sizeof(Header) == kLine);
 struct Record {
   int64_t rows, cols, group;
   float zero;
-  uint32_t format;
+  uint16_t format, levels;
   uint16_t name_bytes, format_bytes;
   uint8_t half_scales, int8_inputs;
   uint8_t parts;  // a bit for each that is there
@@ -80,7 +80,7 @@ const char* objection_to_parts(const Record& record) {
 
 /// What is wrong with a record; nullptr: nothing. Kernels rely on every line of it.
 const char* objection(const Record& record) {
-  if (record.format > static_cast<uint32_t>(PackedFormat::u8)) return "an unknown format";
+  if (record.format > static_cast<uint16_t>(PackedFormat::u8)) return "an unknown format";
   const auto format = static_cast<PackedFormat>(record.format);
   const bool integer = format == PackedFormat::u4 || format == PackedFormat::u8;
   if (record.rows < 1 || record.rows > kLargest || record.cols < 1 || record.cols > kLargest)
@@ -88,13 +88,19 @@ const char* objection(const Record& record) {
   if (record.half_scales > 1 || record.int8_inputs > 1) return "an unknown flag";
   if (!integer &&
       (record.group != 0 || record.half_scales + record.int8_inputs + record.unit_shift != 0 ||
-       record.zero != 0 || record.parts != 1))
+       record.zero != 0 || record.parts != 1 || record.levels != 0))
     return "floats with groups";
   if (!integer) return nullptr;
   if (record.group < 1 || record.group > record.cols) return "an impossible group";
   if (record.int8_inputs != 0 && record.group < record.cols && record.group % 8 != 0)
     return "a group that int8 inputs do not fit";
   if (const char* wrong = objection_to_parts(record)) return wrong;
+  if (record.levels != 0) {
+    const bool known = record.levels <= static_cast<uint16_t>(Levels::iq4);
+    const bool fit = format == PackedFormat::u4 && record.zero == 0 && record.int8_inputs == 0 &&
+                     (record.parts & (kZeros | kOffsets)) == 0;
+    return known && fit ? nullptr : "impossible levels";
+  }
   if ((record.parts & kOffsets) != 0) return record.zero == 0 ? nullptr : "an impossible zero";
   const auto zero = static_cast<int>(record.zero >= 0 && record.zero <= 128 ? record.zero : 0);
   const bool small = zero == 2 || zero == 4 || zero == 8;
@@ -126,7 +132,8 @@ Record record_of(const NamedMatrix& matrix) {
                 view.cols,
                 view.group,
                 view.zero,
-                static_cast<uint32_t>(view.format),
+                static_cast<uint16_t>(view.format),
+                static_cast<uint16_t>(storage.levels),
                 static_cast<uint16_t>(matrix.first.size()),
                 static_cast<uint16_t>(storage.name.size()),
                 view.half_scales,
@@ -208,6 +215,7 @@ void PackedFile::read_table(std::span<const std::byte> table, uint64_t count) {
     auto storage = std::make_shared<PackedMatrix::Storage>();
     storage->view = view_of(record);
     storage->name = names.substr(record.name_bytes);
+    storage->levels = static_cast<Levels>(record.levels);
     const auto sizes = storage->part_bytes(has_units(record));
     const auto parts = storage->parts();
     for (size_t part = 0; part < parts.size(); ++part) {

@@ -23,7 +23,7 @@ namespace attar {
 
 inline constexpr uint32_t kPackedFileVersion = 1;
 /// Goes up with every change of what PackedMatrix::pack() makes of a model's tensors.
-inline constexpr uint32_t kPackedLayoutVersion = 1;
+inline constexpr uint32_t kPackedLayoutVersion = 2;
 
 /// What the matrices were packed from, as whoever has the file written sees it.
 struct PackedSource {

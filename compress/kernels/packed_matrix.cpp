@@ -165,7 +165,10 @@ PackedMatrix PackedMatrix::pack(const QuantizedMatrix& q) {
   view.format = q.layout.bits <= 4 ? PackedFormat::u4 : PackedFormat::u8;
   view.group = q.group();
   view.groups = q.groups();
-  view.zero = q.offsets.empty() ? static_cast<float>(1 << (q.layout.bits - 1)) : 0.0f;
+  storage->levels = q.layout.levels;
+  const bool integers = q.layout.levels == Levels::integers;
+  assert(integers || (q.layout.bits == 4 && q.zeros.empty() && q.offsets.empty()));
+  view.zero = integers && q.offsets.empty() ? static_cast<float>(1 << (q.layout.bits - 1)) : 0.0f;
   view.int8_inputs = q.layout.int8_inputs;
   if (view.int8_inputs && view.groups > 1 && view.group % 8 != 0)
     throw bad_input(

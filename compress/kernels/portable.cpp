@@ -89,6 +89,20 @@ Words load_words(const void* p) {
   return out;
 }
 
+/// 16 bytes by the codes in nibbles: the low ones, then the high ones.
+struct LevelTable {
+  const uint8_t* values;
+  explicit LevelTable(const uint8_t* table) : values(table) {}
+  void look_up(const Words& codes, std::byte* low, std::byte* high) const {
+    uint8_t bytes[sizeof codes.v];
+    std::memcpy(bytes, codes.v, sizeof bytes);
+    for (size_t i = 0; i < sizeof bytes; ++i) {
+      low[i] = static_cast<std::byte>(values[bytes[i] & 15]);
+      high[i] = static_cast<std::byte>(values[bytes[i] >> 4]);
+    }
+  }
+};
+
 /// Codes as floats, less a zero that all share.
 struct Codebook {
   float zero;

@@ -4,6 +4,7 @@
 #include <array>
 #include <string>
 
+#include "compress/formats/levels.h"
 #include "compress/kernels/arena.h"
 #include "compress/kernels/kernel_table.h"
 #include "compress/kernels/packed_matrix.h"
@@ -29,6 +30,7 @@ struct PackedMatrix::Storage {
   PackedView view{};
   AlignedBuffer data, scales, zeros, offsets, scale_units, offset_units;
   std::string name;
+  Levels levels = Levels::integers;
 
   int64_t panels() const { return (view.rows + kPanel - 1) / kPanel; }
 
@@ -49,6 +51,7 @@ struct PackedMatrix::Storage {
     return {panels() * view.panel_bytes, numbers, values, numbers, halves, halves};
   }
   void point_at_parts() {
+    view.levels = levels == Levels::integers ? nullptr : level_values(levels).data();
     view.data = data.data();
     view.scales = scales.data();
     view.zeros = reinterpret_cast<const uint8_t*>(zeros.data());

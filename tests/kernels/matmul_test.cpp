@@ -175,6 +175,33 @@ std::vector<float> int8_reference(const std::vector<float>& x, int64_t m, const 
   return integer_reference(x, m, q, segment, {1});
 }
 
+/// The definition for codes that stand for levels: a product for every base-128 digit of the
+/// levels, as many as x has, the highest first, put together as 128 · sum + next.
+std::vector<float> level_reference(const std::vector<float>& x, int64_t m, const QuantizedMatrix& q,
+                                   int64_t segment, int digits) {
+  std::array<float, 16> levels;
+  std::ranges::copy(level_values(q.layout.levels), levels.begin());
+  const bool whole = q.layout.levels == Levels::iq4;
+  const float unit = whole ? 1.0f : 1.0f / (127.0f * static_cast<float>(1 << (7 * (digits - 1))));
+  std::vector<float> y;
+  for (int d = whole ? 1 : digits; d-- > 0;) {
+    QuantizedMatrix part = q;
+    part.layout.levels = Levels::integers;
+    part.layout.bits = 8;
+    for (uint8_t& code : part.codes) {
+      auto number = static_cast<int>(std::nearbyint(levels[code] / unit));
+      for (int i = 0; i < d; ++i) number = (number + 64 + (1 << 28)) / 128 - (1 << 21);
+      const bool highest = whole || d + 1 == digits;
+      code = static_cast<uint8_t>(128 + (highest ? number : (number + 64 + (1 << 28)) % 128 - 64));
+    }
+    const auto next = integer_reference(x, m, part, segment, {digits});
+    if (y.empty()) y.resize(next.size());
+    for (size_t i = 0; i < y.size(); ++i) y[i] = 128 * y[i] + next[i];
+  }
+  for (float& v : y) v *= unit;
+  return y;
+}
+
 /// Within `share` of each factor's largest magnitude in a segment, and a few roundings of the whole
 /// sum. Codes and offsets count one by one.
 void expect_near_float64(const std::vector<float>& y, const std::vector<float>& x, int64_t m,
@@ -254,6 +281,38 @@ TEST(Matmul, ExactProductsOfQuantizedMatricesEqualTheirDefinition) {
         check_bytes(packed, x, m, shorter, Activations::int16);
         expect_near_float64(shorter, x, m, q, segment, 0x1p-15);
       }
+}
+
+TEST(Matmul, LevelsEqualTheirDefinitionOnEveryInstructionSet) {
+  Random random(13);
+  const std::vector<std::pair<int64_t, int64_t>> groups = {
+      // group, segment; 0: float steps
+      {0, 128}, {12, 0}, {8, 8}, {32, 32}, {64, 64}, {160, 80}, {256, 128}};
+  for (const Levels levels : {Levels::nf4, Levels::fp4, Levels::iq4})
+    for (const auto& [group, length] : groups)
+      for (const Form form : {Form::symmetric, Form::byte_scales})
+        for (const int64_t more : {0, 600}) {
+          const int64_t rows = dimension(random), cols = more + dimension(random);
+          auto q = random_quantized(random, 4, group, form, rows, cols);
+          q.layout.levels = levels;
+          SCOPED_TRACE(::testing::Message() << q.layout.name() << " " << rows << " x " << cols);
+          const PackedMatrix packed = PackedMatrix::pack(q);
+          const int64_t segment = q.groups() == 1 ? 128 : length;
+          if (segment == 0) {
+            check_exact(packed, dequantize(q), random);
+            continue;
+          }
+          const int64_t m = 1 + static_cast<int64_t>(random.below(20));
+          const auto x = normals(random, m * cols);
+          const std::vector<std::pair<Activations, double>> ways = {{Activations::exact, 0x1p-19},
+                                                                    {Activations::int16, 0x1p-12},
+                                                                    {Activations::int8, 0x1p-5}};
+          for (size_t i = 0; i < ways.size(); ++i) {
+            const auto expected = level_reference(x, m, q, segment, 3 - static_cast<int>(i));
+            check_bytes(packed, x, m, expected, ways[i].first);
+            expect_near_float64(expected, x, m, q, segment, ways[i].second);
+          }
+        }
 }
 
 TEST(Matmul, WeightsMadeForInt8InputsTakeOneScaleARow) {
@@ -395,6 +454,20 @@ TEST(PackedMatrix, RowGivesTheRowBack) {
       packed.row(r, row.data());
       EXPECT_EQ(row, std::vector(w.begin() + r * 200, w.begin() + (r + 1) * 200));
     }
+  }
+}
+
+TEST(PackedMatrix, GivesRowsOfLevels) {
+  Random random(14);
+  auto q = random_quantized(random, 4, 24, Form::symmetric, 45, 200);
+  q.layout.levels = Levels::nf4;
+  const auto w = dequantize(q);
+  const PackedMatrix packed = PackedMatrix::pack(q);
+  EXPECT_EQ(packed.format(), "nf4 g24");
+  std::vector<float> row(200);
+  for (const int64_t r : {0, 31, 44}) {
+    packed.row(r, row.data());
+    EXPECT_EQ(row, std::vector(w.begin() + r * 200, w.begin() + (r + 1) * 200));
   }
 }
 

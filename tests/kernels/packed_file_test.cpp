@@ -71,6 +71,9 @@ std::vector<NamedMatrix> all_kinds() {
       add(quantized(bits, 16, symmetric, bits != 3, false, 45, 50));
   add(quantized(4, 0, true, false, false, 3, 9));
   add(quantized(8, 0, true, true, true, 70, 64));
+  QuantizedMatrix levels = quantized(4, 16, true, false, false, 45, 50);
+  levels.layout.levels = Levels::nf4;
+  add(levels);
   all.emplace_back("offsets", PackedMatrix::pack(with_offsets(4, 0, true)));
   all.emplace_back("units", PackedMatrix::pack(with_offsets(8, 4, false)));
   all.emplace_back("offsets in units", PackedMatrix::pack(with_offsets(4, 2, true)));

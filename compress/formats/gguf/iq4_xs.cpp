@@ -1,5 +1,5 @@
 // IQ4_XS: float16 d, the high two bits of 8 scales in 16 bits, their low nibbles in 4 bytes, then 8
-// times 16 bytes of codes as Q4_0's. w = d · (scale − 32) · value[code]. Read only.
+// times 16 bytes of codes as Q4_0's. w = d · (scale − 32) · level[code]. Read only.
 #include "compress/formats/gguf/iq4.h"
 
 namespace attar::gguf {
@@ -21,9 +21,7 @@ SimpleCodes codes_of(const std::byte* from, int64_t g) {
 void decode_block(const std::byte* from, float* to) {
   const float d = load_half(from);
   for (int64_t g = 0; g < kSuperBlock / kBlock; ++g, to += kBlock) {
-    const float scale = d * static_cast<float>(scale_of(from, g));
-    const SimpleCodes codes = codes_of(from, g);
-    for (size_t i = 0; i < codes.size(); ++i) to[i] = scale * kIq4Values[codes[i]];
+    decode_iq4(d * static_cast<float>(scale_of(from, g)), codes_of(from, g), to);
   }
 }
 
@@ -31,14 +29,15 @@ void take_apart(const std::byte* from, BlockParts& to) {
   to.d = load_half(from);
   for (int64_t g = 0; g < kSuperBlock / kBlock; ++g) {
     to.scales[static_cast<size_t>(g)] = static_cast<int8_t>(scale_of(from, g));
-    put_iq4(codes_of(from, g), to.codes.data() + g * kBlock);
+    std::ranges::copy(codes_of(from, g), to.codes.begin() + g * kBlock);
   }
 }
 
 }  // namespace
 
 TensorType iq4_xs_type() {
-  return {23, "IQ4_XS", kSuperBlock, kBytes, decode_block, nullptr, 8, kBlock, nullptr, take_apart};
+  return {23, "IQ4_XS", kSuperBlock, kBytes,     decode_block, nullptr,
+          4,  kBlock,   nullptr,     take_apart, false,        Levels::iq4};
 }
 
 }  // namespace attar::gguf

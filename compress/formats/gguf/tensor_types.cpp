@@ -131,7 +131,8 @@ QuantizedMatrix matrix_of(const TensorType& type, std::span<const std::byte> byt
   const auto block = static_cast<size_t>(type.block);
   const size_t groups = block / static_cast<size_t>(type.group);  // of a block
   QuantizedMatrix q;
-  q.layout = {type.bits, type.group, !type.offsets, groups == 1 ? DType::f16 : DType::f32};
+  q.layout = {type.bits, type.group, !type.offsets, groups == 1 ? DType::f16 : DType::f32,
+              false,     type.levels};
   q.rows = rows;
   q.cols = cols;
   q.codes.resize(static_cast<size_t>(rows * cols));

@@ -15,7 +15,8 @@
 namespace attar::gguf {
 
 /// The numbers that a block of codes consists of: with a scale and an offset for each group, a
-/// weight is d · scale · (code − zero) or d · scale · code − dmin · offset.
+/// weight is d · scale · (code − zero), d · scale · code − dmin · offset or d · scale ·
+/// level[code].
 struct BlockParts {
   float d = 0, dmin = 0;  // float16 values
   std::array<int8_t, 16> scales{}, offsets{};
@@ -40,6 +41,7 @@ struct TensorType {
   /// A block's numbers, and whether groups have offsets; else their zero is 2^(bits − 1).
   void (*take_apart)(const std::byte* block, BlockParts& to) = nullptr;
   bool offsets = false;
+  Levels levels = Levels::integers;  // what codes stand for
 
   double bits_per_weight() const {
     return 8.0 * static_cast<double>(bytes) / static_cast<double>(block);
