@@ -97,9 +97,6 @@ inline float largest_lane(Vec a) {
 struct Ints {
   __m512i v;
   static Ints broadcast(int32_t x) { return {_mm512_set1_epi32(x)}; }
-  static Ints load_u8(const uint8_t* p) {
-    return {_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
-  }
   void store_bytes(int8_t* p) const {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(v));
   }
@@ -118,9 +115,6 @@ inline Ints operator+(Ints a, Ints b) {
 }
 inline Ints operator-(Ints a, Ints b) {
   return {_mm512_sub_epi32(a.v, b.v)};
-}
-inline Ints operator*(Ints a, Ints b) {
-  return {_mm512_mullo_epi32(a.v, b.v)};
 }
 /// To nearest even.
 inline Ints rounded(Vec a) {

@@ -83,13 +83,14 @@ class Ceilings {
 };
 
 struct Case {
-  const char* format;
+  const char* format;  // z: with zeros
   DType dtype;  // of a dense matrix
   int bits;     // 0: dense
   int64_t group;
   Activations activations;
   bool int8_inputs = false;  // W8A8: activations with one scale a row
   Levels levels = Levels::integers;
+  bool zeros = false;
 };
 constexpr Case kCases[] = {
     {"f32", DType::f32, 0, 0, Activations::exact},
@@ -103,6 +104,8 @@ constexpr Case kCases[] = {
     {"nf4", DType::f32, 4, 64, Activations::int8, false, Levels::nf4},
     {"int4", DType::f32, 4, 32, Activations::int8},
     {"int4", DType::f32, 4, 128, Activations::int8},
+    {"int4z", DType::f32, 4, 32, Activations::int8, false, Levels::integers, true},
+    {"int4z", DType::f32, 4, 128, Activations::int8, false, Levels::integers, true},
     {"int8", DType::f32, 8, 32, Activations::int8},
     {"int8", DType::f32, 8, 0, Activations::int8},
     {"int8", DType::f32, 8, 0, Activations::int8, true},
@@ -119,12 +122,13 @@ PackedMatrix make_matrix(const Case& c, int64_t rows, int64_t cols) {
     return PackedMatrix::pack(DenseTensor{c.dtype, {rows, cols}, bytes, nullptr});
   }
   QuantizedMatrix q;
-  q.layout = {c.bits, c.group, true, DType::f16, c.int8_inputs, c.levels};
+  q.layout = {c.bits, c.group, !c.zeros, DType::f16, c.int8_inputs, c.levels};
   q.rows = rows;
   q.cols = cols;
   q.codes.resize(static_cast<size_t>(rows * cols));
   for (auto& code : q.codes) code = static_cast<uint8_t>(random.next() >> (64 - c.bits));
   q.scales.assign(static_cast<size_t>(rows * q.groups()), 0.0078125f);
+  if (c.zeros) q.zeros.assign(q.scales.size(), 7);
   return PackedMatrix::pack(q);
 }
 

@@ -30,7 +30,7 @@ struct PackedView {
   int64_t rows, cols;
   int64_t group, groups;  // columns that share a scale; the last group may be shorter
   bool half_scales;       // scales are f16
-  float zero;             // of every group when zeros == nullptr
+  float zero;             // of every group when zeros == nullptr, else about what zeros are
   const std::byte* data;
   int64_t panel_bytes;
   const std::byte* scales;
@@ -91,7 +91,8 @@ struct KernelTable {
   /// code · scale + offset or levels[code] · scale for integers.
   void (*widen)(const PackedView& w, int64_t panel, int64_t begin, int64_t end, float* out);
 
-  /// out [end − begin, 32]: offsets of groups begin … end of one panel as floats.
+  /// out [end − begin, 32]: offsets of groups begin … end of one panel as floats; with zeros (zero
+  /// − zeros) · scale, which makes up for codes less the shared zero.
   void (*widen_offsets)(const PackedView& w, int64_t panel, int64_t begin, int64_t end, float* out);
 
   /// out [2 blocks][32][4 bytes], as u8 holds them: the table's [16] bytes that the codes of so
@@ -110,8 +111,8 @@ struct KernelTable {
                         Rounding rounding, int8_t* codes, float* scales, int32_t* sums);
 
   /// y [x.rows, 32] (+)= one panel times the quantized rows: for every segment in order the exact
-  /// integer sum s = Σ (code − zero) · x code, then y = fma(s, weight scale · x scale, y). Offsets
-  /// are added by the caller.
+  /// integer sum s = Σ (code − zero) · x code with the shared zero, then y = fma(s, weight scale ·
+  /// x scale, y). Offsets are added by the caller.
   void (*int8_tile)(const PackedView& w, int64_t panel, const QuantizedTile& x, float* y, bool add);
 
   /// scores[i] = exp(scores[i] − max), 0 for −infinity; returns their sum. n a multiple of 32; lane

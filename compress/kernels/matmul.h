@@ -24,8 +24,9 @@ enum class Activations {
   /// As precise as float32: x enters as three int8 digits, a fixed-point number of 21 bits and sign
   /// for every segment of columns (as long as the weights' group, at most 128), so that the error
   /// is at most 2^-22 of the segment's largest magnitude. Integer sums are exact and enter a chain
-  /// of fused steps in segment order; the three chains are added, then offsets times the sums of x
-  /// over their groups, again in fused steps. Levels enter as digits too, as many as those of x.
+  /// of fused steps in segment order; the three chains are added, then offsets (or what a
+  /// group's zero differs from 2^(bits − 1) by, times its scale) times the sums of x over their
+  /// groups, again in fused steps. Levels enter as digits too, as many as those of x.
   exact,
   /// Two digits, 14 bits and sign: an error of at most 2^-15, two thirds of the arithmetic.
   int16,

@@ -66,6 +66,11 @@ class QuantizedRows {
   std::unique_ptr<int32_t[]> sums_;
 };
 
+/// Whether groups have something of their own beside their scale.
+bool has_offsets(const PackedView& w) {
+  return w.offsets != nullptr || w.zeros != nullptr;
+}
+
 /// What offsets are multiplied by: the sums of a row's numbers over each group of the weights.
 class GroupSums {
  public:
@@ -259,7 +264,7 @@ void multiply_group(const float* x, int64_t m, IntegerWay way, std::span<const P
   const QuantizedRows rows(x, m, products[0].w->cols(), way);
   std::map<int64_t, GroupSums> sums;  // by length of group, of weights with offsets
   for (const Product& product : products)
-    if (const PackedView& w = product.w->storage().view; w.offsets != nullptr)
+    if (const PackedView& w = product.w->storage().view; has_offsets(w))
       sums.try_emplace(w.group, rows, w);
   const int64_t count = m * rows_per_row(way.rounding);
   const int64_t height = block_rows(count, products), blocks = (count + height - 1) / height;
@@ -270,7 +275,7 @@ void multiply_group(const float* x, int64_t m, IntegerWay way, std::span<const P
       const auto [product, unit] = find_place(ends, index);
       const auto& w = products[product].w->storage();
       const int64_t first = unit / w.panels() * height;
-      multiply_panel(rows, w.view.offsets == nullptr ? nullptr : &sums.at(w.view.group), w.view,
+      multiply_panel(rows, !has_offsets(w.view) ? nullptr : &sums.at(w.view.group), w.view,
                      unit % w.panels(), first, std::min(count, first + height),
                      products[product].y);
     }

@@ -29,17 +29,10 @@ requires(R % 2 == 0) struct SegmentSums<Format, R, C> {
   // Of a pair of rows r, s and columns i, i + 1: [i r, i s, i + 1 r, i + 1 s].
   int32x4_t sum[R / 2][C][2];
 
-  template <bool Asymmetric>
-  void start(const PackedView& w, int64_t lane, const int32_t* row_sums) {
-    for (int c = 0; c < C; ++c) {
-      const Ints zero = Asymmetric ? Ints::load_u8(w.zeros + lane + c * Vec::kLanes)
-                                   : Ints::broadcast(static_cast<int32_t>(w.zero));
-      const int32x4_t factor = vnegq_s32(zero.v);
-      for (int r = 0; r < R / 2; ++r) {
-        const int32x2_t pair = vld1_s32(row_sums + 2 * r);
-        sum[r][c][0] = vmulq_s32(vzip1q_s32(factor, factor), vcombine_s32(pair, pair));
-        sum[r][c][1] = vmulq_s32(vzip2q_s32(factor, factor), vcombine_s32(pair, pair));
-      }
+  void start(const PackedView& w, const int32_t* row_sums) {
+    for (int r = 0; r < R / 2; ++r) {
+      const int32x2_t pair = vmul_n_s32(vld1_s32(row_sums + 2 * r), -static_cast<int32_t>(w.zero));
+      for (int c = 0; c < C; ++c) sum[r][c][0] = sum[r][c][1] = vcombine_s32(pair, pair);
     }
   }
 

@@ -144,9 +144,6 @@ class Ints {
   static Ints broadcast(int32_t x) {
     return make([x](int) { return x; });
   }
-  static Ints load_u8(const uint8_t* p) {
-    return make([p](int i) { return int32_t{p[i]}; });
-  }
   void store_bytes(int8_t* p) const {
     for (int i = 0; i < Vec::kLanes; ++i) p[i] = static_cast<int8_t>(v[i]);
   }
@@ -168,9 +165,6 @@ class Ints {
   }
   friend Ints operator-(const Ints& a, const Ints& b) {
     return make([&](int i) { return wrapped(uint32_t(a.v[i]) - uint32_t(b.v[i])); });
-  }
-  friend Ints operator*(const Ints& a, const Ints& b) {
-    return make([&](int i) { return wrapped(uint32_t(a.v[i]) * uint32_t(b.v[i])); });
   }
 
  private:

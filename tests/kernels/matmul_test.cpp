@@ -120,7 +120,8 @@ struct Codes {
   bool row_scale = false;
 };
 /// The definition of integer products: segments of the row, exact integer sums, one chain of fused
-/// steps for every int8 row; then the chains' sum, smallest first; then a step for every offset.
+/// steps for every int8 row; then the chains' sum, smallest first; then a step for every offset, or
+/// for what a zero differs from the middle by.
 std::vector<float> integer_reference(const std::vector<float>& x, int64_t m,
                                      const QuantizedMatrix& q, int64_t segment, Codes codes) {
   const float most = 127.0f * static_cast<float>(1 << (7 * (codes.n - 1)));
@@ -132,6 +133,12 @@ std::vector<float> integer_reference(const std::vector<float>& x, int64_t m,
     for (int64_t k = begin; k < end; ++k)
       largest = std::max(largest, std::abs(x[at(i, q.cols, k)]));
     return largest;
+  };
+  const int32_t center = q.offsets.empty() ? 1 << (q.layout.bits - 1) : 0;
+  const auto offset = [&](int64_t n, int64_t g) {
+    return q.zeros.empty()
+               ? q.offsets[at(n, q.groups(), g)]
+               : static_cast<float>(center - q.zero(n, g)) * q.scales[at(n, q.groups(), g)];
   };
   std::vector<float> y;
   for (int64_t i = 0; i < m; ++i)
@@ -148,7 +155,7 @@ std::vector<float> integer_reference(const std::vector<float>& x, int64_t m,
           auto number =
               static_cast<int32_t>(std::nearbyint(x[at(i, q.cols, k)] * (most / largest)));
           total += number;
-          const int32_t code = q.codes[at(n, q.cols, k)] - q.zero(n, g);
+          const int32_t code = q.codes[at(n, q.cols, k)] - center;
           for (int d = 0; d < codes.n; ++d) {
             const int32_t digit = d + 1 == codes.n ? number : (number + 64 + (1 << 28)) % 128 - 64;
             number = (number - digit) / 128;
@@ -164,8 +171,8 @@ std::vector<float> integer_reference(const std::vector<float>& x, int64_t m,
       y.push_back(codes.n == 3   ? chains[2] + (chains[1] + chains[0])
                   : codes.n == 2 ? chains[1] + chains[0]
                                  : chains[0]);
-      for (size_t g = 0; g < group_sums.size() && !q.offsets.empty(); ++g)
-        y.back() = std::fma(q.offsets[at(n, q.groups(), 0) + g], group_sums[g], y.back());
+      for (int64_t g = 0; g < q.groups() && !(q.offsets.empty() && q.zeros.empty()); ++g)
+        y.back() = std::fma(offset(n, g), group_sums[static_cast<size_t>(g)], y.back());
     }
   return y;
 }
