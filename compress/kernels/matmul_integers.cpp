@@ -173,9 +173,11 @@ struct LevelDigits {
 };
 
 /// sums [last − first, 32] = one panel times int8 rows first … last − 1. A stretch of the panel at
-/// a time, which stays in a near cache while the tiles of x pass by.
+/// a time, which stays in a near cache while the tiles of x pass by. finish(row, sums) takes each
+/// tile behind its last stretch, so that the next one's products hide what it waits for.
+template <class F>
 void multiply_codes(const QuantizedRows& x, const PackedView& w, int64_t panel, int64_t first,
-                    int64_t last, float* sums) {
+                    int64_t last, float* sums, F finish) {
   const int64_t segment_bytes = x.way().segment * kPanel / (w.format == PackedFormat::u4 ? 2 : 1);
   constexpr int64_t kStretchBytes = 16384;
   const int64_t step =
@@ -184,13 +186,15 @@ void multiply_codes(const QuantizedRows& x, const PackedView& w, int64_t panel, 
   const int64_t tiles = (last - first + kTileRows - 1) / kTileRows;
   const int64_t share = tiles > 1 ? step * segment_bytes / tiles : 0;
   const std::byte* next = w.data + panel * w.panel_bytes + step * segment_bytes;
-  for (int64_t begin = 0; begin < x.segments(); begin += step)
+  for (int64_t begin = 0; begin < x.segments(); begin += step) {
+    const int64_t end = std::min(begin + step, x.segments());
     for (int64_t row = first; row < last; row += kTileRows, next += share) {
       prefetch(next, share);
-      kernels().int8_tile(w, panel, x.tile(row, begin, std::min(begin + step, x.segments())),
-                          sums + (row - first) * kPanel, begin > 0);
+      float* tile = sums + (row - first) * kPanel;
+      kernels().int8_tile(w, panel, x.tile(row, begin, end), tile, begin > 0);
+      if (end == x.segments()) finish(row, tile);
     }
-  add_digits(rows_per_row(x.way().rounding), last - first, sums);
+  }
 }
 
 /// The same for codes that stand for one digit of their levels: a stretch of them becomes one of 8
@@ -205,6 +209,7 @@ void multiply_digit(const QuantizedRows& x, const PackedView& w, int64_t panel,
   part.zero = 128;
   part.data = bytes;
   part.panel_bytes = 0;
+  assert(x.way().segment <= kMostSegment);
   const int64_t step = kColumns / x.way().segment;
   for (int64_t begin = 0; begin < x.segments(); begin += step) {
     const int64_t end = std::min(begin + step, x.segments());
@@ -236,27 +241,41 @@ void multiply_levels(const QuantizedRows& x, const PackedView& w, int64_t panel,
   for (int64_t j = 0; j < count; ++j) sums[j] *= digits.unit;
 }
 
-/// One panel's outputs for int8 rows first … last − 1, at most kBlockRows, of which `per_row` make
-/// a row of y; group_sums for weights with offsets, else null.
-void multiply_panel(const QuantizedRows& x, const GroupSums* group_sums, const PackedView& w,
-                    int64_t panel, int64_t first, int64_t last, float* y) {
-  alignas(64) static thread_local float sums[kBlockRows * kPanel];
-  if (w.levels == nullptr)
-    multiply_codes(x, w, panel, first, last, sums);
-  else
-    multiply_levels(x, w, panel, first, last, sums);
-
-  const int64_t per_row = rows_per_row(x.way().rounding);
-  if (group_sums != nullptr) add_offsets(*group_sums, w, panel, first, last, per_row, sums);
+/// Rows first … last − 1 of a panel's outputs [last − first, 32] into y.
+void put_rows(const PackedView& w, int64_t panel, int64_t first, int64_t last, const float* from,
+              float* y) {
   const int64_t width = std::min(kPanel, w.rows - panel * kPanel);
-  const float* from = sums;
-  for (int64_t row = first / per_row; row < last / per_row; ++row, from += kPanel) {
+  for (int64_t row = first; row < last; ++row, from += kPanel) {
     float* out = y + row * w.rows + panel * kPanel;
     if (width == kPanel)
       std::memcpy(out, from, kPanel * sizeof(float));  // a size known beforehand: no call
     else
       std::copy_n(from, width, out);
   }
+}
+
+/// One panel's outputs for int8 rows first … last − 1, at most kBlockRows, of which `per_row` make
+/// a row of y; group_sums for weights with offsets, else null.
+void multiply_panel(const QuantizedRows& x, const GroupSums* group_sums, const PackedView& w,
+                    int64_t panel, int64_t first, int64_t last, float* y) {
+  alignas(64) static thread_local float sums[kBlockRows * kPanel];
+  const int64_t per_row = rows_per_row(x.way().rounding);
+  if (w.levels == nullptr && group_sums == nullptr) {
+    multiply_codes(x, w, panel, first, last, sums, [&](int64_t row, float* tile) {
+      const int64_t end = std::min(row + kTileRows, last);
+      add_digits(per_row, end - row, tile);
+      put_rows(w, panel, row / per_row, end / per_row, tile, y);
+    });
+    return;
+  }
+  if (w.levels == nullptr) {
+    multiply_codes(x, w, panel, first, last, sums, [](int64_t, float*) {});
+    add_digits(per_row, last - first, sums);
+    add_offsets(*group_sums, w, panel, first, last, per_row, sums);
+  } else {
+    multiply_levels(x, w, panel, first, last, sums);
+  }
+  put_rows(w, panel, first / per_row, last / per_row, sums, y);
 }
 
 /// Products that want x in the same way.
