@@ -174,8 +174,9 @@ struct LevelDigits {
 
 /// sums [last − first, 32] = one panel times int8 rows first … last − 1. A stretch of the panel at
 /// a time, which stays in a near cache while the tiles of x pass by. finish(row, sums) takes each
-/// tile behind its last stretch, so that the next one's products hide what it waits for.
-template <class F>
+/// tile behind its last stretch, so that the next one's products hide what it waits for. Keep: the
+/// sums are wanted afterwards; else tiles share room if they can.
+template <bool Keep, class F>
 void multiply_codes(const QuantizedRows& x, const PackedView& w, int64_t panel, int64_t first,
                     int64_t last, float* sums, F finish) {
   const int64_t segment_bytes = x.way().segment * kPanel / (w.format == PackedFormat::u4 ? 2 : 1);
@@ -190,7 +191,7 @@ void multiply_codes(const QuantizedRows& x, const PackedView& w, int64_t panel, 
     const int64_t end = std::min(begin + step, x.segments());
     for (int64_t row = first; row < last; row += kTileRows, next += share) {
       prefetch(next, share);
-      float* tile = sums + (row - first) * kPanel;
+      float* tile = Keep || step < x.segments() ? sums + (row - first) * kPanel : sums;
       kernels().int8_tile(w, panel, x.tile(row, begin, end), tile, begin > 0);
       if (end == x.segments()) finish(row, tile);
     }
@@ -261,7 +262,7 @@ void multiply_panel(const QuantizedRows& x, const GroupSums* group_sums, const P
   alignas(64) static thread_local float sums[kBlockRows * kPanel];
   const int64_t per_row = rows_per_row(x.way().rounding);
   if (w.levels == nullptr && group_sums == nullptr) {
-    multiply_codes(x, w, panel, first, last, sums, [&](int64_t row, float* tile) {
+    multiply_codes<false>(x, w, panel, first, last, sums, [&](int64_t row, float* tile) {
       const int64_t end = std::min(row + kTileRows, last);
       add_digits(per_row, end - row, tile);
       put_rows(w, panel, row / per_row, end / per_row, tile, y);
@@ -269,7 +270,7 @@ void multiply_panel(const QuantizedRows& x, const GroupSums* group_sums, const P
     return;
   }
   if (w.levels == nullptr) {
-    multiply_codes(x, w, panel, first, last, sums, [](int64_t, float*) {});
+    multiply_codes<true>(x, w, panel, first, last, sums, [](int64_t, float*) {});
     add_digits(per_row, last - first, sums);
     add_offsets(*group_sums, w, panel, first, last, per_row, sums);
   } else {
