@@ -119,6 +119,9 @@ void bench_model(const std::string& path, const SpeedOptions& options,
         {"load_seconds", load},
         {"peak_rss_bytes", speed.peak_rss_bytes},
         {"packed_bytes", model->bytes()},
+        {"step_bytes", model->step_bytes()},
+        {"read_bandwidth_gb_per_s", speed.read_bandwidth},
+        {"decode_bandwidth_share", speed.decode_share},
         {"prompt", options.prompt},
         {"generate", options.generate},
         {"batch", options.batch},
@@ -133,8 +136,12 @@ void bench_model(const std::string& path, const SpeedOptions& options,
   }
   fmt::print("prefill of {:>5}  {:>10.1f} tokens/s  ± {:.1f} %\n", options.prompt, prefill.median,
              50 * prefill.spread);
-  fmt::print("decode of {:>6}  {:>10.1f} tokens/s  ± {:.1f} %\n", options.generate, decode.median,
-             50 * decode.spread);
+  fmt::print(
+      "decode of {:>6}  {:>10.1f} tokens/s  ± {:.1f} %  ({:.1f} MB of weights a token: {:.0f} % of "
+      "the {:.1f} GB/s that memory gives)\n",
+      options.generate, decode.median, 50 * decode.spread,
+      1e-6 * static_cast<double>(model->step_bytes()), 100 * speed.decode_share,
+      speed.read_bandwidth);
   fmt::print("decode, {:>3} at once {:>7.1f} tokens/s  ± {:.1f} %\n", options.batch, batch.median,
              50 * batch.spread);
   fmt::print("first token      {:>10.1f} ms\n", 1e3 * speed.first_token_seconds);
@@ -214,6 +221,7 @@ int run(const Command& self, const std::vector<std::string>& args) {
   if (parsed.help_shown) return 0;
   if (packed_cache && what != "model")
     throw bad_input("only a model has packed weights", "--packed-cache");
+  speed.bandwidth = true;
   speed.repetitions = kernel.rounds = parsed.values["repetitions"].as<int>();
   if (parsed.values.contains("m")) kernel.m = parsed.values["m"].as<std::vector<int64_t>>();
   if (what == "kernels") {

@@ -8,7 +8,6 @@
 #include "compress/base/process.h"
 #include "compress/base/random.h"
 #include "compress/base/threads.h"
-#include "compress/kernels/arena.h"
 #include "compress/kernels/storage.h"
 
 namespace attar {
@@ -34,27 +33,15 @@ double median(std::vector<double> values) {
   return *middle;
 }
 
+void keep(float value) {
+  volatile float kept = value;
+  (void)kept;
+}
+
 /// What the pool's threads reach together, one measurement each.
 class Ceilings {
  public:
-  Ceilings() : memory_(size_t{128} << 20) {
-    auto* floats = reinterpret_cast<float*>(memory_.data());
-    std::fill_n(floats, memory_.size() / sizeof(float),
-                1.0f);  // a page that was never written is not read
-  }
-
-  double read_bandwidth() const {  // GB/s
-    constexpr int64_t kPiece = int64_t{1} << 18;
-    const auto* floats = reinterpret_cast<const float*>(memory_.data());
-    const auto count = static_cast<int64_t>(memory_.size() / sizeof(float));
-    const double time = seconds([&] {
-      parallel_for(count / kPiece, count / kPiece / (8 * thread_count()),
-                   [&](int64_t begin, int64_t end) {
-                     keep(kernels().read_probe(floats + begin * kPiece, (end - begin) * kPiece));
-                   });
-    });
-    return static_cast<double>(memory_.size()) / time * 1e-9;
-  }
+  double read_bandwidth() const { return memory_.measure(); }                      // GB/s
   double fused() const { return arithmetic(kernels().fused_probe, kFusedProbe); }  // GFLOP/s
   double int8() const { return arithmetic(kernels().int8_probe, kInt8Probe); }     // GOP/s
 
@@ -74,18 +61,14 @@ class Ceilings {
     }
     return 2e-9 * static_cast<double>(threads * rounds * steps) / time;
   }
-  static void keep(float value) {
-    volatile float kept = value;
-    (void)kept;
-  }
 
-  AlignedBuffer memory_;
+  ReadBandwidth memory_;
 };
 
 struct Case {
   const char* format;  // z: with zeros
-  DType dtype;  // of a dense matrix
-  int bits;     // 0: dense
+  DType dtype;         // of a dense matrix
+  int bits;            // 0: dense
   int64_t group;
   Activations activations;
   bool int8_inputs = false;  // W8A8: activations with one scale a row
@@ -178,6 +161,24 @@ void measure(const Case& c, const KernelBenchmark& options, const Ceilings& ceil
 }
 
 }  // namespace
+
+ReadBandwidth::ReadBandwidth() : memory_(size_t{128} << 20) {
+  // A page that was never written is not read.
+  std::fill_n(reinterpret_cast<float*>(memory_.data()), memory_.size() / sizeof(float), 1.0f);
+}
+
+double ReadBandwidth::measure() const {
+  constexpr int64_t kPiece = int64_t{1} << 18;
+  const auto* floats = reinterpret_cast<const float*>(memory_.data());
+  const auto count = static_cast<int64_t>(memory_.size() / sizeof(float));
+  const double time = seconds([&] {
+    parallel_for(count / kPiece, count / kPiece / (8 * thread_count()),
+                 [&](int64_t begin, int64_t end) {
+                   keep(kernels().read_probe(floats + begin * kPiece, (end - begin) * kPiece));
+                 });
+  });
+  return static_cast<double>(memory_.size()) / time * 1e-9;
+}
 
 void benchmark_kernels(const KernelBenchmark& options,
                        const std::function<void(const KernelSpeed&)>& row) {

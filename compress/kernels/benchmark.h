@@ -12,9 +12,20 @@
 #include <string>
 #include <vector>
 
+#include "compress/kernels/arena.h"
 #include "compress/kernels/matmul.h"
 
 namespace attar {
+
+/// What the pool's threads together read from memory: 128 MiB, more than caches hold.
+class ReadBandwidth {
+ public:
+  ReadBandwidth();
+  double measure() const;  // GB/s, once
+
+ private:
+  AlignedBuffer memory_;
+};
 
 struct KernelBenchmark {
   int64_t k = 4096, n = 4096;            // input and output columns

@@ -56,6 +56,11 @@ uint64_t Block::bytes() const {
   return total + (w.delta_net ? w.delta_net->bytes() : w.attention->bytes());
 }
 
+uint64_t Block::step_bytes() const {
+  const auto& moe = weights_->moe;
+  return moe ? bytes() - moe->bytes() + moe->step_bytes() : bytes();
+}
+
 Block Block::with(const std::map<std::string, Weight>& replaced) const {
   auto parts = std::make_shared<Weights>(*weights_);
   const auto replace = [&](Linear& linear) {

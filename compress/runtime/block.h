@@ -72,6 +72,7 @@ class Block {
   bool splits(Half half) const;
 
   uint64_t bytes() const;
+  uint64_t step_bytes() const;  // what a step of one sequence reads of those
 
  private:
   void mix_delta_net(const float* x, int64_t count, BlockState& state, Activations activations,

@@ -96,6 +96,12 @@ uint64_t RuntimeModel::bytes() const {
   return total;
 }
 
+uint64_t RuntimeModel::step_bytes() const {
+  uint64_t total = state_->head.bytes() + state_->final_norm.bytes();
+  for (const auto& block : state_->blocks) total += block.step_bytes();
+  return total;
+}
+
 void RuntimeModel::embed(std::span<const int32_t> ids, float* hidden, int64_t position) const {
   const ModelSpec& spec = state_->spec;
   for (size_t i = 0; i < ids.size(); ++i) {

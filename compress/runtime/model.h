@@ -30,6 +30,8 @@ class RuntimeModel {
   const ModelSpec& spec() const;
   const RuntimeOptions& options() const;
   uint64_t bytes() const;  // of packed weights
+  /// What a step of one sequence reads of them: no table of embeddings, of experts the chosen ones.
+  uint64_t step_bytes() const;
 
   /// ids at `position`, `position` + 1, … -> hidden [count, hidden]; bad_input for an id outside
   /// the vocabulary.

@@ -66,6 +66,13 @@ uint64_t Moe::bytes() const {
   return total;
 }
 
+uint64_t Moe::step_bytes() const {
+  uint64_t experts = 0;
+  for (const Mlp& expert : experts_) experts += expert.bytes();
+  const auto chosen = static_cast<uint64_t>(spec_.top_k);
+  return bytes() - experts + experts * chosen / std::max<uint64_t>(1, experts_.size());
+}
+
 Moe::Routing Moe::route(const float* x, int64_t rows, Activations activations,
                         const LinearObserver& observer) const {
   const auto experts = static_cast<int64_t>(experts_.size()), top = spec_.top_k;

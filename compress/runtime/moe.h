@@ -28,6 +28,7 @@ class Moe {
   Moe(const MoeSpec& spec, const LinearLoader& load);
 
   uint64_t bytes() const;
+  uint64_t step_bytes() const;  // what one row reads, experts of middling size
   /// x [rows, hidden] -> y [rows, hidden], y is not x. Rows are grouped by expert; an expert that
   /// no row goes to is not computed, and its layers are not observed. A row's bytes depend neither
   /// on the rows beside it nor on the number of threads: its experts are summed in index order.

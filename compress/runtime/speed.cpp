@@ -5,10 +5,12 @@
 #include <algorithm>
 #include <chrono>
 #include <numeric>
+#include <optional>
 
 #include "compress/base/error.h"
 #include "compress/base/process.h"
 #include "compress/base/random.h"
+#include "compress/kernels/benchmark.h"
 
 namespace attar {
 namespace {
@@ -82,7 +84,9 @@ Speed measure_speed(const std::shared_ptr<const RuntimeModel>& model, const Spee
   const std::vector<int32_t> ids = random_ids(std::max(count, options.batch), spec.vocab);
   const auto prompt = std::span(ids).first(static_cast<size_t>(options.prompt));
 
-  std::vector<double> prefill, decode;
+  std::vector<double> prefill, decode, bandwidths, shares;
+  std::optional<ReadBandwidth> memory;
+  uint64_t peak = 0;
   for (int repetition = 0; repetition <= options.repetitions; ++repetition) {
     check_interrupted();
     Session session(model);
@@ -92,14 +96,25 @@ Speed measure_speed(const std::shared_ptr<const RuntimeModel>& model, const Spee
     start = Clock::now();
     for (size_t i = prompt.size(); i < static_cast<size_t>(count); ++i)
       session.advance(std::span(ids).subspan(i, 1));
-    if (repetition == 0) continue;  // warms caches, pages and clocks
+    const double written = seconds_since(start);
+    if (repetition == 0) {  // warms caches, pages and clocks
+      peak = peak_rss_bytes();
+      if (options.bandwidth) memory.emplace();
+      continue;
+    }
     prefill.push_back(static_cast<double>(options.prompt) / read);
-    decode.push_back(static_cast<double>(options.generate) / seconds_since(start));
+    decode.push_back(static_cast<double>(options.generate) / written);
+    if (!memory) continue;
+    bandwidths.push_back(memory->measure());
+    shares.push_back(decode.back() * 1e-9 * static_cast<double>(model->step_bytes()) /
+                     bandwidths.back());
   }
-  const uint64_t peak = peak_rss_bytes();
   Speed speed{rate_of(prefill), rate_of(decode), batch_rate(model, options, ids), 0, peak};
   speed.first_token_seconds =
       static_cast<double>(options.prompt) / speed.prefill_tokens_per_s.median;
+  if (!memory) return speed;
+  speed.read_bandwidth = rate_of(bandwidths).median;
+  speed.decode_share = rate_of(shares).median;
   return speed;
 }
 

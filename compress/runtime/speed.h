@@ -16,6 +16,7 @@ struct SpeedOptions {
   int64_t generate = 128;  // ids written one by one after them
   int64_t batch = 8;       // sequences that are written side by side
   int repetitions = 5;     // counted ones; one more before them is not
+  bool bandwidth = false;  // measure what memory gives between them
 };
 
 /// Middle of the repetitions and their spread: (largest − smallest) / middle.
@@ -29,6 +30,9 @@ struct Speed {
   Rate batch_tokens_per_s;         // of all sequences of the batch together, after short prompts
   double first_token_seconds = 0;  // median: from the prompt's ids to the first logits
   uint64_t peak_rss_bytes = 0;     // of the process, before the batch
+  /// Where asked for: medians of what memory gives in GB/s (kernels/benchmark.h), and of the share
+  /// of it that reading the weights once for every id written comes to.
+  double read_bandwidth = 0, decode_share = 0;
 };
 
 /// Fixed pseudo-random ids (time does not depend on them), wall time. bad_input when prompt +

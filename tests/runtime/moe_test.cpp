@@ -122,6 +122,16 @@ TEST(Moe, SumsTheChosenExpertsAndTheSharedOne) {
       }
 }
 
+TEST(Moe, ReadsTheChosenExpertsOnly) {
+  const MoeSpec spec = moe_of(3, true);
+  const auto weights = weights_of(spec);
+  const Moe moe(spec, loader(weights));
+  uint64_t one = 0;
+  for (const LinearSpec* part : {&spec.experts[0].gate, &spec.experts[0].up, &spec.experts[0].down})
+    one += load_linear(*part, weights).bytes();
+  EXPECT_EQ(moe.step_bytes(), moe.bytes() - (kExperts - 3) * one);
+}
+
 TEST(Moe, ARowsBytesDependOnNeitherItsNeighboursNorThreadsNorObservers) {
   const MoeSpec spec = moe_of(2, true);
   const auto weights = weights_of(spec);

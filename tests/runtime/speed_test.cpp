@@ -18,6 +18,15 @@ TEST(Speed, MeasuresEveryRepetition) {
   EXPECT_NEAR(speed.first_token_seconds * speed.prefill_tokens_per_s.median, 20, 1e-6);
 }
 
+TEST(Speed, SaysWhatShareOfTheMemorysSpeedReadingTheWeightsIs) {
+  const auto model = RuntimeModel::load(golden_model("llama_gqa"));
+  const Speed speed =
+      measure_speed(model, {.prompt = 4, .generate = 5, .repetitions = 3, .bandwidth = true});
+  EXPECT_GT(speed.read_bandwidth, 0.1);
+  EXPECT_GT(speed.decode_share, 0);
+  EXPECT_LT(model->step_bytes(), model->bytes());  // the table of embeddings is looked up
+}
+
 TEST(Speed, RefusesMoreThanTheModelHolds) {
   const auto model = RuntimeModel::load(golden_model("llama_gqa"));
   EXPECT_THROW(measure_speed(model, {.prompt = 100, .generate = 29}), Error);
