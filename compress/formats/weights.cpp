@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 
@@ -92,6 +94,12 @@ DenseTensor dense_tensor(std::span<const float> values, std::vector<int64_t> sha
   const auto owner = std::make_shared<std::vector<std::byte>>(values.size() * dtype_size(dtype));
   from_float32(values, dtype, *owner);
   return {dtype, std::move(shape), *owner, owner};
+}
+
+bool is_code_layout(std::string_view format) {
+  constexpr std::array kKinds = {Levels::integers, Levels::nf4, Levels::fp4};
+  return std::ranges::any_of(kKinds,
+                             [&](Levels levels) { return format.starts_with(to_string(levels)); });
 }
 
 std::vector<float> WeightSource::floats(std::string_view name) const {
