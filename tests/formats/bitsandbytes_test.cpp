@@ -245,6 +245,10 @@ TEST_F(Bitsandbytes, ReadsInt8) {
   EXPECT_EQ(values[127], -1 * (12.7f / 127));
   EXPECT_EQ(values[128], 0);
   EXPECT_EQ(values[255], 254.0f);
+  put("config.json", R"({"quantization_config": {"load_in_8bit": true}})");  // of early versions
+  EXPECT_EQ(ModelDirectory::open(directory_).weights->floats("a.weight"), values);
+  put("config.json", R"({"quantization_config": {"load_in_8bit": false}})");
+  expect_bad_input([&] { ModelDirectory::open(directory_); }, {"names no quant_method"});
 }
 
 TEST_F(Bitsandbytes, DamagedInt8IsNamed) {
