@@ -17,7 +17,7 @@ namespace attar {
 struct ExportFormat {
   std::string name, summary;
 };
-/// hf, compressed-tensors, gptq, awq, and a gguf:… for each mixture.
+/// hf, compressed-tensors, gptq, awq, bitsandbytes, and a gguf:… for each mixture.
 std::vector<ExportFormat> export_formats();
 
 struct ExportOptions {
@@ -26,7 +26,8 @@ struct ExportOptions {
 
   template <class Visitor>
   void fields(Visitor& v) {
-    v("format", format, "hf, compressed-tensors, gptq, awq or gguf:TYPE; see `attar list formats`",
+    v("format", format,
+      "hf, compressed-tensors, gptq, awq, bitsandbytes or gguf:TYPE; see `attar list formats`",
       required());
     v("dtype", dtype, "float type of dense weights in Hugging Face directories",
       one_of("keep", "float32", "float16", "bfloat16"));

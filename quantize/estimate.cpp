@@ -5,9 +5,10 @@
 #include <algorithm>
 
 #include "compress/architecture/family.h"
-#include "compress/formats/compressed_tensors.h"
+#include "compress/formats/quant_format.h"
 #include "compress/pipeline/calibration.h"
 #include "quantize/emit.h"
+#include "quantize/legal_options.h"
 #include "quantize/modules.h"
 #include "quantize/options.h"
 #include "quantize/presets.h"
@@ -21,11 +22,10 @@ uint64_t count_of(const std::vector<int64_t>& shape) {
   return count;
 }
 
-uint64_t bytes_of(const TensorPlan& plan) {
+uint64_t bytes_of(const TensorPlan& plan, const QuantFormat& format) {
   if (!plan.layout) return count_of(plan.shape) * dtype_size(plan.dtype);
   uint64_t bytes = 0;
-  for (const auto& part :
-       compressed_tensors::declare(plan.name, plan.shape[0], plan.shape[1], *plan.layout))
+  for (const auto& part : format.declare(plan.name, plan.shape[0], plan.shape[1], *plan.layout))
     bytes += count_of(part.shape) * dtype_size(part.dtype);
   return bytes;
 }
@@ -33,6 +33,7 @@ uint64_t bytes_of(const TensorPlan& plan) {
 /// Consumers' usual constraints; a broken one is worth a line.
 void note_legality(const QuantPlan& plan, std::vector<std::string>& notes) {
   for (const QuantModule& module : plan.modules) {
+    if (module.layout.levels != Levels::integers) continue;  // whole blocks, told already
     if (module.linear.out % 8 != 0)
       notes.push_back(fmt::format("{}: {} rows are no multiple of 8, which AWQ layouts need",
                                   module.name, module.linear.out));
@@ -53,11 +54,16 @@ StageEstimate estimate_quantize(const StageSpec& stage, const Recipe& recipe,
   const ModelSpec spec = read_model_spec(input.config, stage.where);
   const Scheme& scheme = find_scheme(options.scheme, stage.where);
   if (scheme.mixture != nullptr) options.group_size = 0;  // nothing to fall back from
+  const QuantFormat& format = scheme.mixture != nullptr
+                                  ? quant_formats().front()
+                                  : find_quant_format(options.format, stage.where + ".format");
   const DType own = stored_dtype(input.config);
   const DType scale = options.scale_dtype != "auto" ? *dtype_from_torch_name(options.scale_dtype)
+                      : format.scale_dtype          ? *format.scale_dtype
                       : own == DType::bf16          ? DType::bf16
                                                     : DType::f16;
   const QuantPlan plan = plan_modules(spec, options, scale, stage.where);
+  if (scheme.mixture == nullptr) check_layouts(plan, format, stage.where + ".format");
   const DType dense =
       options.dense_dtype == "keep" ? own : *dtype_from_torch_name(options.dense_dtype);
 
@@ -75,7 +81,7 @@ StageEstimate estimate_quantize(const StageSpec& stage, const Recipe& recipe,
   for (const TensorPlan& tensor :
        plan_tensors(spec, plan, dense, [](const std::string&) { return DType::f32; })) {
     if (scheme.mixture == nullptr && (!tensor.layout || !options.budget))
-      estimate.bytes += bytes_of(tensor);
+      estimate.bytes += bytes_of(tensor, format);
     quantized += tensor.layout ? count_of(tensor.shape) : 0;
   }
 

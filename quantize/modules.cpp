@@ -227,8 +227,9 @@ QuantPlan plan_modules(const ModelSpec& spec, const QuantizeOptions& options, DT
   for (size_t i = 0; i < modules.size(); ++i) {
     if (!wanted[i] || ignored[i]) continue;
     QuantModule module = modules[i];
-    module.layout = {scheme.bits, scheme_group, scheme.symmetric, scale_dtype,
-                     scheme.activations == "int8"};
+    module.layout = {
+        scheme.bits,  scheme_group, scheme.symmetric, scale_dtype, scheme.activations == "int8",
+        scheme.levels};
     if (i == embedding_at && options.embedding == "int8") module.layout.bits = 8;
     for (size_t entry = 0; entry < overridden.size(); ++entry)
       if (overridden[entry][i]) {
@@ -256,6 +257,9 @@ QuantPlan plan_modules(const ModelSpec& spec, const QuantizeOptions& options, DT
   require_whole_tensors(plan, modules, where);
   note_split_partners(plan, spec, plan.notes);
   note_transposed(plan, spec, plan.notes);
+  if (scheme.levels != Levels::integers)
+    plan.notes.push_back(fmt::format("the files are in the layout of {}, which alone has {} levels",
+                                     options.format, to_string(scheme.levels)));
   if (options.embedding != "keep")
     plan.notes.push_back(
         "the embedding is quantized: attar reads it, other programs only where they decompress "

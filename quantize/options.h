@@ -147,9 +147,10 @@ struct QuantizeOptions {
     v("checkpoint_seconds", checkpoint_seconds,
       "time between saves of the activations; finished blocks are saved always", at_least(0));
     v("format", format,
-      "layout of the emitted files: that of llm-compressor, GPTQ or AWQ (GEMM), or a GGUF file. "
-      "auto: gguf for GGUF's schemes (Q4_K_M), else compressed-tensors",
-      one_of("auto", "compressed-tensors", "gptq", "awq", "gguf"));
+      "layout of the emitted files: that of llm-compressor, GPTQ, AWQ (GEMM) or bitsandbytes, or a "
+      "GGUF file. auto: gguf for GGUF's schemes (Q4_K_M), bitsandbytes for NF4, else "
+      "compressed-tensors",
+      one_of("auto", "compressed-tensors", "gptq", "awq", "bitsandbytes", "gguf"));
   }
 };
 

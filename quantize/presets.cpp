@@ -32,11 +32,17 @@ QuantizeOptions with_preset(QuantizeOptions options) {
   assert(row != all.end());
   const bool gptq = options.method == "gptq", data = !options.data.empty();
   const bool gguf = is_gguf_scheme(options.scheme);
-  if (options.format == "auto") options.format = gguf ? "gguf" : "compressed-tensors";
+  const bool levels = levels_of(options.scheme) != Levels::integers;
+  if (options.format == "auto")
+    options.format = gguf ? "gguf" : levels ? "bitsandbytes" : "compressed-tensors";
   if (gguf) {  // the block types' own search; there is nothing else to choose
     if (options.scale_search == "auto")
       options.scale_search = data && options.preset != "fast" ? "hessian" : "minmax";
     if (!options.refine) options.refine = 0;
+    if (!options.signed_scales) options.signed_scales = false;
+  }
+  if (levels) {  // a block's largest magnitude is its scale
+    if (options.scale_search == "auto") options.scale_search = "minmax";
     if (!options.signed_scales) options.signed_scales = false;
   }
   if (options.fold == "auto")

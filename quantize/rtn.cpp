@@ -4,6 +4,7 @@
 #include <cassert>
 
 #include "compress/base/threads.h"
+#include "compress/formats/nf4.h"
 #include "quantize/lanes.h"
 
 namespace attar {
@@ -55,8 +56,32 @@ QuantizedMatrix round_to(std::span<const float> w, int64_t rows, int64_t cols,
   return q;
 }
 
+QuantizedMatrix round_to_levels(std::span<const float> w, int64_t rows, int64_t cols,
+                                const QuantLayout& layout) {
+  assert(static_cast<int64_t>(w.size()) == rows * cols);
+  assert(layout.levels == Levels::nf4 && layout.scale_dtype == DType::f32);
+  QuantizedMatrix q{layout, rows, cols, {}, {}, {}};
+  q.codes.resize(w.size());
+  const int64_t group = q.group(), groups = q.groups();
+  q.scales.resize(static_cast<size_t>(rows * groups));
+  parallel_for(rows, 16, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row)
+      for (int64_t g = 0; g < groups; ++g) {
+        const auto first = static_cast<size_t>(row * cols + g * group);
+        const auto n = static_cast<size_t>(std::min(group, cols - g * group));
+        q.scales[static_cast<size_t>(row * groups + g)] =
+            round_to_nf4(w.subspan(first, n), q.codes.data() + first);
+      }
+  });
+  return q;
+}
+
 QuantizedMatrix rtn(std::span<const float> w, int64_t rows, int64_t cols, const QuantLayout& layout,
                     const ScaleOptions& options) {
+  if (layout.levels != Levels::integers) {
+    assert(options.search == ScaleSearch::minmax);
+    return round_to_levels(w, rows, cols, layout);
+  }
   return round_to(w, rows, cols, layout, choose_scales(w, rows, cols, layout, options));
 }
 

@@ -15,6 +15,12 @@ namespace attar {
 QuantizedMatrix rtn(std::span<const float> w, int64_t rows, int64_t cols, const QuantLayout& layout,
                     const ScaleOptions& options = {});
 
+/// The nearest NF4 level of every weight, on its group's largest magnitude as the scale: what
+/// bitsandbytes makes of w where groups fill rows, bit for bit. The layout's levels are nf4, its
+/// scales float32; rtn() comes here for such a layout (with minmax, there is nothing to search).
+QuantizedMatrix round_to_levels(std::span<const float> w, int64_t rows, int64_t cols,
+                                const QuantLayout& layout);
+
 /// The codes of w on given scales.
 QuantizedMatrix round_to(std::span<const float> w, int64_t rows, int64_t cols,
                          const QuantLayout& layout, const GroupScales& scales);

@@ -37,12 +37,14 @@ std::span<const Scheme> schemes() {
         {"W8A8", "8-bit weights by channel, inputs rounded to int8 by token", 8, true, "int8", 0},
         {"W3A16", "3-bit weights, symmetric", 3, true},
         {"W3A16_ASYM", "3-bit weights with zero points", 3, false},
+        {"NF4", "4-bit weights, quantiles of a normal distribution, as bitsandbytes and QLoRA", 4,
+         true, "float", 64, nullptr, Levels::nf4},
     };
     for (const gguf_export::Mixture& mixture : gguf_export::mixtures()) {
       const auto* type = gguf::find_tensor_type(mixture.base);
       if (type->put_codes == nullptr) continue;
       table.push_back({upper_names().at(mixture.name), mixture.summary, type->bits, true, "float",
-                       type->group, &mixture});
+                       type->group, &mixture, Levels::integers});
     }
     return table;
   }();
@@ -59,6 +61,12 @@ bool is_gguf_scheme(std::string_view name) {
   const auto all = schemes();
   return std::any_of(all.begin(), all.end(),
                      [&](const Scheme& row) { return row.name == name && row.mixture != nullptr; });
+}
+
+Levels levels_of(std::string_view name) {
+  for (const Scheme& row : schemes())
+    if (row.name == name) return row.levels;
+  return Levels::integers;
 }
 
 const Scheme& find_scheme(std::string_view name, const std::string& where) {

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "compress/formats/levels.h"
 #include "compress/pipeline/gguf/mixtures.h"
 
 namespace attar {
@@ -18,6 +19,7 @@ struct Scheme {
   std::string_view activations = "float";         // how activations enter the product
   int64_t group = 128;                            // default group size
   const gguf_export::Mixture* mixture = nullptr;  // of a GGUF scheme, whose types say the rest
+  Levels levels = Levels::integers;               // what codes stand for
 };
 
 /// The table: layouts of codes, then the mixtures of GGUF block types ("Q4_K_M").
@@ -27,5 +29,7 @@ const Scheme& find_scheme(std::string_view name, const std::string& where);
 std::vector<std::string> scheme_names();
 /// True for the name of a GGUF scheme.
 bool is_gguf_scheme(std::string_view name);
+/// What the codes of that scheme stand for; of an unknown one integers.
+Levels levels_of(std::string_view name);
 
 }  // namespace attar

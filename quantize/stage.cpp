@@ -21,6 +21,7 @@
 #include "quantize/encoder_probe.h"
 #include "quantize/estimate.h"
 #include "quantize/fold_block.h"
+#include "quantize/legal_options.h"
 #include "quantize/modules.h"
 #include "quantize/options.h"
 #include "quantize/presets.h"
@@ -34,54 +35,9 @@ namespace {
 using Json = nlohmann::ordered_json;
 constexpr int64_t kProbeWindows = 4;
 
-/// A GGUF scheme says the type of every tensor, and its types how codes and scales look.
-void check_gguf(const QuantizeOptions& options, const Node& node, Problems& problems) {
-  const bool gguf = is_gguf_scheme(options.scheme);
-  if (gguf != (options.format == "gguf"))
-    problems.add(fmt::format("format {} cannot hold scheme {}", options.format, options.scheme),
-                 node["format"].where(),
-                 gguf ? "leave format out"
-                      : "GGUF schemes: Q4_0, Q4_K_M and others of `attar list schemes`");
-  if (!gguf) return;
-  if (options.method != "gptq" && options.method != "rtn")
-    problems.add(fmt::format("method {} is not for GGUF schemes", options.method),
-                 node["method"].where(), "gptq, or rtn with data for a weighted search");
-  if (options.scale_search != "minmax" && options.scale_search != "hessian")
-    problems.add(fmt::format("scale_search {} is not for GGUF schemes", options.scale_search),
-                 node["scale_search"].where(), "minmax (the types' own) or hessian");
-  for (const char* key :
-       {"group_size", "overrides", "budget", "targets", "ignore", "fold", "signed_scales", "refine",
-        "rotate", "lm_head", "embedding", "scale_dtype", "dense_dtype"})
-    if (node[key].defined())
-      problems.add(fmt::format("the scheme {} leaves no choice of {}", options.scheme, key),
-                   node[key].where(), "leave it out, or choose a scheme like W4A16");
-}
-
-/// What the visitor cannot say: options that only make sense together.
 nlohmann::ordered_json resolve(const Node& node, Problems& problems) {
   const auto given = parse_options<QuantizeOptions>(node, problems, kStageKeys);
-  const QuantizeOptions options = with_preset(given);
-  try {
-    find_scheme(options.scheme, node["scheme"].where());
-  } catch (const Error& error) {
-    problems.add(error.what(), error.where(), error.hint());
-  }
-  check_gguf(options, node, problems);
-  if (calibrates(options) && options.data.empty())
-    problems.add(options.method != "rtn"
-                     ? fmt::format("method {} needs calibration data", options.method)
-                     : fmt::format("scale_search {} needs calibration data", options.scale_search),
-                 node.where(), "add `data: calibration`, an entry of the recipe's data");
-  if (options.budget && options.data.empty())
-    problems.add("a budget needs calibration data", node["budget"].where(),
-                 "add `data: calibration`, an entry of the recipe's data");
-  if (options.budget &&
-      options.budget->bits_per_weight.has_value() == options.budget->bytes.has_value())
-    problems.add("a budget is either bits_per_weight or bytes", node["budget"].where());
-  if (*options.correction > 0 && (options.method != "gptq" || !options.propagate_error))
-    problems.add("correction needs method gptq and propagate_error", node["correction"].where());
-  if (*options.refine > 0 && options.method != "gptq")
-    problems.add("refine needs method gptq", node["refine"].where());
+  check_options(with_preset(given), node, problems);
   return dump_options(given);
 }
 
@@ -177,13 +133,7 @@ class QuantizeRun {
       throw bad_input(fmt::format("{} stores scales as {}", format_.name,
                                   torch_dtype_name(*format_.scale_dtype)),
                       where, "leave scale_dtype out");
-    for (const QuantModule& module : plan_.modules) {
-      const std::string objection =
-          format_.objection(module.linear.out, module.linear.in, module.layout);
-      if (!objection.empty())
-        throw bad_input(fmt::format("{} cannot hold {}: {}", format_.name, module.name, objection),
-                        where, "choose another format, group_size or scheme, or ignore the layer");
-    }
+    check_layouts(plan_, format_, where);
   }
 
   DType scale_dtype() const {
@@ -381,6 +331,7 @@ class QuantizeRun {
       weights += count;
     }
     report.facts["scheme"] = options_.scheme;
+    report.facts["format"] = options_.format;
     report.facts["layers"] = plan_.modules.size();
     if (!gguf())
       report.facts["scale_dtype"] = torch_dtype_name(plan_.modules.front().layout.scale_dtype);

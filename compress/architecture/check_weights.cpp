@@ -33,17 +33,13 @@ const WeightInfo* find(const Listing& listing, std::string_view name) {
   return found == listing.end() ? nullptr : found->second;
 }
 
-bool is_quantized(const WeightInfo& info) {
-  return info.format.starts_with("int");
-}
-
 /// One configuration key against the dimension of the tensor that shows it best.
 void compare(const Listing& listing, const Storage& storage, const char* key, int64_t configured,
              const std::string& tensor, size_t dimension, std::vector<std::string>& problems) {
   const WeightInfo* info = find(listing, storage.stored_name(tensor));
   if (info == nullptr || info->shape.size() != 2) return;
   const auto* place = storage.find(tensor);
-  const bool turned = place != nullptr && place->whole->transposed && !is_quantized(*info);
+  const bool turned = place != nullptr && place->whole->transposed && !is_code_layout(info->format);
   const size_t at = turned ? 1 - dimension : dimension;
   int64_t found = info->shape[at];
   if (place != nullptr && dimension == 0) found = found * place->rows / place->unit_rows;
@@ -116,7 +112,7 @@ std::vector<std::string> check_weights(const ModelSpec& spec, const WeightSource
     expected.insert(tensor.name);
     const WeightInfo* info = find(listing, tensor.name);
     const StoredTensor* whole = storage.whole(tensor.name);
-    if (info != nullptr && whole != nullptr && whole->transposed && is_quantized(*info))
+    if (info != nullptr && whole != nullptr && whole->transposed && is_code_layout(info->format))
       std::swap(tensor.shape.front(), tensor.shape.back());
     if (info == nullptr)
       problems.push_back(

@@ -108,7 +108,10 @@ class LogicalWeights : public WeightSource {
   LogicalWeights(const ModelSpec& spec, std::shared_ptr<const WeightSource> stored)
       : storage_(spec), stored_(std::move(stored)) {
     std::map<std::string_view, const WeightInfo*> infos;
-    for (const WeightInfo& info : stored_->list()) infos.emplace(info.name, &info);
+    for (const WeightInfo& info : stored_->list()) {
+      infos.emplace(info.name, &info);
+      if (is_code_layout(info.format)) upright_.insert(info.name);
+    }
     for (const TensorSpec& tensor : tensors(spec)) {
       const auto found = infos.find(storage_.stored_name(tensor.name));
       if (found == infos.end()) continue;
@@ -185,8 +188,9 @@ class LogicalWeights : public WeightSource {
     opened_ = std::move(whole);
   }
 
-  static bool transposed(const Storage::Place& place, const DenseTensor& dense) {
-    return place.whole->transposed && dense.shape.size() == 2;
+  bool transposed(const Storage::Place& place, const DenseTensor& dense) const {
+    return place.whole->transposed && dense.shape.size() == 2 &&
+           !upright_.contains(place.whole->name);
   }
 
   static void require_rows(const Storage::Place& place, int64_t rows) {
@@ -199,6 +203,7 @@ class LogicalWeights : public WeightSource {
   Storage storage_;
   std::shared_ptr<const WeightSource> stored_;
   std::vector<WeightInfo> list_;
+  std::set<std::string_view> upright_;  // of codes: [out, in], also when they load as floats
   mutable std::mutex mutex_;
   mutable const StoredTensor* opened_of_ = nullptr;
   mutable Loader opened_with_ = nullptr;

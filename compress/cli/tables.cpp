@@ -65,6 +65,10 @@ std::vector<TableRow> format_rows() {
        {}},
       {"gptq", "the same as GPTQModel stores int weights, v1 and v2: in and out", {}},
       {"awq", "the same as AutoAWQ's GEMM kernels store int4 weights: in and out", {}},
+      {"bitsandbytes",
+       "the same as bitsandbytes stores NF4 and FP4 weights: in (with double quantization, and "
+       "LLM.int8) and out",
+       {}},
       {"gguf", "llama.cpp's files: in; out as " + gguf_types(), {}},
       {"peft", "LoRA adapters, adapter_config.json + safetensors: in and out", {}},
       {"tokenizer.json",

@@ -45,6 +45,8 @@ std::vector<uint8_t> separate(const std::vector<int32_t>& words) {
 
 std::string objection(int64_t rows, int64_t cols, const QuantLayout& layout) {
   if (layout.int8_inputs) return "the layout cannot say that inputs are rounded";
+  if (layout.levels != Levels::integers)
+    return fmt::format("{} levels; AWQ's layout holds integers", to_string(layout.levels));
   if (layout.bits != 4) return fmt::format("{} bits; AWQ's layout holds 4", layout.bits);
   if (rows % kPerWord != 0) return fmt::format("{} outputs are no multiple of 8", rows);
   if (layout.group != 0 && cols % layout.group != 0)

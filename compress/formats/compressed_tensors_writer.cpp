@@ -1,3 +1,5 @@
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <cstring>
 
@@ -70,8 +72,9 @@ std::vector<int8_t> signed_bytes(const std::vector<uint8_t>& codes, int bits) {
   return bytes;
 }
 
-std::string objection(int64_t, int64_t, const QuantLayout&) {
-  return {};
+std::string objection(int64_t, int64_t, const QuantLayout& layout) {
+  if (layout.levels == Levels::integers) return {};
+  return fmt::format("{} levels; compressed-tensors holds integers", to_string(layout.levels));
 }
 
 }  // namespace

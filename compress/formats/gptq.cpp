@@ -26,6 +26,8 @@ constexpr int kWordBits = 32;
 
 std::string objection(int64_t rows, int64_t cols, const QuantLayout& layout) {
   if (layout.int8_inputs) return "the layout cannot say that inputs are rounded";
+  if (layout.levels != Levels::integers)
+    return fmt::format("{} levels; GPTQ holds integers", to_string(layout.levels));
   constexpr std::array kBits = {2, 3, 4, 8};
   if (std::find(kBits.begin(), kBits.end(), layout.bits) == kBits.end())
     return fmt::format("{} bits; GPTQ holds 2, 3, 4 or 8", layout.bits);

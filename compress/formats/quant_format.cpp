@@ -18,7 +18,8 @@ bool is_embedding(const std::string& module) {
 }
 
 std::span<const QuantFormat> quant_formats() {
-  static const std::array rows = {compressed_tensors_format(), gptq_format(), awq_format()};
+  static const std::array rows = {compressed_tensors_format(), gptq_format(), awq_format(),
+                                  bitsandbytes_format()};
   return rows;
 }
 

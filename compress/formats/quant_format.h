@@ -44,6 +44,7 @@ struct QuantFormat {
 QuantFormat compressed_tensors_format();
 QuantFormat gptq_format();
 QuantFormat awq_format();
+QuantFormat bitsandbytes_format();
 
 /// True for modules whose two-dimensional weights are tables of vectors, not linear layers
 /// ("model.embed_tokens").

@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 
@@ -57,16 +59,26 @@ nlohmann::ordered_json read_config(const fs::path& directory) {
   return config;
 }
 
-/// The quantization_config of a model whose weights are quantized in a way that can be read.
+/// The quantization_config of a model whose weights are quantized.
 const nlohmann::ordered_json* find_quantization(const nlohmann::ordered_json& config,
                                                 const std::string& where) {
   const auto quantization = config.find("quantization_config");
   if (quantization == config.end() || quantization->is_null()) return nullptr;
-  if (!quantization->is_object() || !quantization->contains("quant_method"))
+  if (!quantization->is_object())
     throw bad_input("quantization_config names no quant_method", where);
-  if (!(*quantization)["quant_method"].is_string())
-    throw bad_input("quant_method is no text", where);
   return &*quantization;
+}
+
+/// Its quant_method. Early bitsandbytes checkpoints name none.
+std::string method_of(const nlohmann::ordered_json& quantization, const std::string& where) {
+  const auto method = quantization.find("quant_method");
+  if (method == quantization.end()) {
+    for (const char* key : {"load_in_4bit", "load_in_8bit"})
+      if (quantization.value(key, nlohmann::ordered_json()) == true) return "bitsandbytes";
+    throw bad_input("quantization_config names no quant_method", where);
+  }
+  if (!method->is_string()) throw bad_input("quant_method is no text", where);
+  return method->get<std::string>();
 }
 
 }  // namespace
@@ -94,6 +106,12 @@ DenseTensor dense_tensor(std::span<const float> values, std::vector<int64_t> sha
   return {dtype, std::move(shape), *owner, owner};
 }
 
+bool is_code_layout(std::string_view format) {
+  constexpr std::array kKinds = {Levels::integers, Levels::nf4, Levels::fp4};
+  return std::ranges::any_of(kKinds,
+                             [&](Levels levels) { return format.starts_with(to_string(levels)); });
+}
+
 std::vector<float> WeightSource::floats(std::string_view name) const {
   const Weight weight = load(name);
   if (const auto* quantized = std::get_if<QuantizedMatrix>(&weight)) return dequantize(*quantized);
@@ -111,8 +129,7 @@ ModelDirectory ModelDirectory::open(const fs::path& path) {
   model.config = read_config(path);
   const std::string where = (path / "config.json").string() + ": quantization_config";
   const auto* quantization = find_quantization(model.config, where);
-  const std::string method =
-      quantization == nullptr ? "" : (*quantization)["quant_method"].get<std::string>();
+  const std::string method = quantization == nullptr ? "" : method_of(*quantization, where);
   const bool ternary = method == kBitnetMethod;
   const QuantFormat* format =
       method.empty() || ternary ? nullptr : &find_quant_format(method, where);

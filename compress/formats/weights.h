@@ -43,6 +43,10 @@ struct WeightInfo {
   uint64_t bytes = 0;          // on disk: codes, scales, zeros
 };
 
+/// Whether a listed format is one of codes in a layout of quant_format.h ("int4 g32 sym", "nf4
+/// g64"): no floats and no block type of GGUF. Such a weight is listed and loaded as [out, in].
+bool is_code_layout(std::string_view format);
+
 class WeightSource {
  public:
   virtual ~WeightSource() = default;

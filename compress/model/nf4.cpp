@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "compress/base/float_types.h"
+#include "compress/formats/nf4.h"
 
 namespace attar {
 
@@ -40,14 +41,6 @@ uint8_t nearest_in(const std::array<float, 256>& table, float x) {
   if (above == table.end()) return static_cast<uint8_t>(table.size() - 1);
   const auto index = above - table.begin();
   return static_cast<uint8_t>(x - *(above - 1) <= *above - x ? index - 1 : index);
-}
-
-/// How many midpoints between neighbouring levels are below z.
-uint8_t code_of(float z) {
-  uint8_t code = 0;
-  for (size_t i = 0; i + 1 < kNf4Levels.size(); ++i)
-    code = static_cast<uint8_t>(code + (z > 0.5f * (kNf4Levels[i] + kNf4Levels[i + 1])));
-  return code;
 }
 
 void quantize_scales(Nf4Matrix& matrix, std::vector<float> scales) {
@@ -106,15 +99,15 @@ Nf4Matrix quantize_nf4(std::span<const float> values, int64_t rows, int64_t cols
   matrix.packed.resize((values.size() + 1) / 2);
   std::vector<float> scales;
   const auto step = static_cast<size_t>(block);
+  std::vector<uint8_t> codes(step);
   for (size_t begin = 0; begin < values.size(); begin += step) {
-    const size_t end = std::min(values.size(), begin + step);
-    float largest = 0;
-    for (size_t i = begin; i < end; ++i) largest = std::max(largest, std::abs(values[i]));
-    scales.push_back(largest);
-    const float inverse = largest > 0 ? 1.0f / largest : 0.0f;
-    for (size_t i = begin; i < end; ++i)
-      matrix.packed[i / 2] = static_cast<uint8_t>(matrix.packed[i / 2] |
-                                                  code_of(values[i] * inverse) << (i % 2 ? 0 : 4));
+    const size_t count = std::min(values.size() - begin, step);
+    scales.push_back(round_to_nf4(values.subspan(begin, count), codes.data()));
+    for (size_t i = 0; i < count; ++i) {
+      const size_t at = begin + i;
+      matrix.packed[at / 2] =
+          static_cast<uint8_t>(matrix.packed[at / 2] | codes[i] << (at % 2 ? 0 : 4));
+    }
   }
   quantize_scales(matrix, std::move(scales));
   return matrix;

@@ -40,7 +40,7 @@ Model open_float_input(StageContext& context, const char* verb) {
     ++formats[info.format];
   }
   if (first == nullptr) return model;
-  if (first->format.starts_with("int") && !gguf::find_model_file(context.input))
+  if (is_code_layout(first->format) && !gguf::find_model_file(context.input))
     throw bad_input("the model is quantized already",
                     fmt::format("tensor {} ({})", first->name, first->format),
                     fmt::format("{} the float model it came from", verb));

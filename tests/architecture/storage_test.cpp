@@ -22,6 +22,11 @@ class Tensors : public WeightSource {
     weights_[name] = DenseTensor{DType::f32, shape, std::as_bytes(std::span(*kept)), kept};
     list_.push_back({name, shape, "F32", kept->size() * 4});
   }
+  /// Floats that some layout of codes gives.
+  void add_coded(const std::string& name, std::vector<int64_t> shape, std::vector<float> values) {
+    add(name, std::move(shape), std::move(values));
+    list_.back().format = "nf4 g64 across rows";
+  }
   void add(const std::string& name, const QuantizedMatrix& q) {
     weights_[name] = q;
     list_.push_back({name, {q.rows, q.cols}, q.layout.name(), q.codes.size()});
@@ -95,6 +100,13 @@ TEST(Storage, TransposesInputsFirstMatrices) {
   EXPECT_EQ(weights->floats("k.weight"),
             (std::vector<float>{4, 14, 24, 5, 15, 25, 6, 16, 26, 7, 17, 27}));
   EXPECT_EQ(weights->floats("k.bias"), (std::vector<float>{4, 5, 6, 7}));
+}
+
+TEST(Storage, FloatsOfCodesAreNotTransposed) {
+  const auto files = std::make_shared<Tensors>();
+  files->add_coded("qkv.weight", {12, 3}, numbered(12, 3));
+  const auto weights = logical_weights(attention_spec(1, true), files);
+  EXPECT_EQ(weights->floats("k.weight"), rows_of({4, 5, 6, 7}));
 }
 
 QuantizedMatrix codes_of(int64_t rows, int64_t cols, bool symmetric) {

@@ -25,7 +25,9 @@ class Export : public testing::ScratchTest {
     }
     const fs::path directory = directory_ / "quantized";
     fs::create_directories(directory);
-    StoredWriter writer(model.spec, directory, model.config, plans, {});
+    const bool levels = layout.levels != Levels::integers;
+    StoredWriter writer(model.spec, directory, model.config, plans, {},
+                        levels ? find_quant_format("bitsandbytes", "") : quant_formats().front());
     Random random(3);
     for (const TensorPlan& plan : plans) {
       if (!plan.layout) {
@@ -81,6 +83,31 @@ TEST_F(Export, GgufKeepsCodesThatAreItsOwn) {
     if (tensor.role == TensorRole::linear) {
       EXPECT_EQ(one.weights->floats(tensor.name), two.weights->floats(tensor.name)) << tensor.name;
     }
+}
+
+TEST_F(Export, LevelsAreNoIntegers) {
+  const fs::path from = quantized({4, 64, true, DType::f32, false, Levels::nf4});
+  StageReport report;
+  expect_equal(from, exported(from, "bitsandbytes", report));
+  for (const char* format : {"compressed-tensors", "gptq", "awq"})
+    testing::expect_bad_input([&] { exported(from, format, report); }, {"nf4 levels", "q_proj"});
+  testing::expect_bad_input(
+      [&] {
+        exported(quantized({4, 64, true, DType::f16}), "bitsandbytes", report);
+      },
+      {"int4 g64 sym", "nf4 or fp4"});
+
+  // GGUF's blocks are rounded anew, though groups and bits would fit those of Q4_0.
+  const Model one = open_model(quantized({4, 64, true, DType::f32, false, Levels::nf4}));
+  StageReport written;
+  gguf_export::write(one, *gguf_export::find_mixture("q4_0"), {}, directory_ / "nf4.gguf", written);
+  EXPECT_EQ(written.facts["tensors_with_kept_codes"], 0);
+  const Model two = open_model(directory_ / "nf4.gguf");
+  for (const TensorSpec& tensor : tensors(one.spec)) {
+    if (tensor.role != TensorRole::linear) continue;
+    const auto a = one.weights->floats(tensor.name), b = two.weights->floats(tensor.name);
+    for (size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], b[i], 0.0011) << tensor.name;
+  }
 }
 
 TEST_F(Export, GgufGoesBackToADirectory) {

@@ -137,7 +137,7 @@ TEST_F(QuantFormats, SayWhatTheyCannotHold) {
       },
       {"tensor a.weight", "3 bits"});
   expect_bad_input([] { find_quant_format("exl2", "config.json"); },
-                   {"exl2", "compressed-tensors, gptq, awq"});
+                   {"exl2", "compressed-tensors, gptq, awq, bitsandbytes"});
 
   QuantizedMatrix wide = matrix({4, 32, true}, 64, 64);
   wide.scales[3] = 1.0001f;

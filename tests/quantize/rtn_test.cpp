@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <tuple>
 
 #include "compress/base/error.h"
 #include "compress/base/random.h"
@@ -47,6 +48,20 @@ TEST(Rtn, ReproducesTheReference) {
         for (size_t i = 0; i < zeros.size(); ++i)
           EXPECT_EQ(zeros[i] + offset, static_cast<int64_t>(q.zeros[i]));
       }
+}
+
+TEST(Rtn, Nf4ReproducesTheReferenceWhereGroupsFillRows) {
+  const Golden golden("nf4");
+  for (const auto& [name, rows, cols, group] :
+       {std::tuple("a", 48, 128, 64), std::tuple("c_block128", 8, 256, 128)}) {
+    const std::string matrix = name;
+    const QuantizedMatrix q = rtn(golden.floats(matrix + ".weight"), rows, cols,
+                                  {4, group, true, DType::f32, false, Levels::nf4});
+    const auto codes = golden.integers(matrix + ".codes");
+    EXPECT_TRUE(std::equal(codes.begin(), codes.end(), q.codes.begin(), q.codes.end())) << name;
+    EXPECT_EQ(q.scales, golden.floats(matrix + ".absmax"));
+    EXPECT_EQ(dequantize(q), golden.floats(matrix + ".dequant"));
+  }
 }
 
 double squared_error(const std::vector<float>& w, const QuantizedMatrix& q) {

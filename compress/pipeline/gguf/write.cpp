@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <set>
 
 #include "compress/architecture/storage.h"
 #include "compress/base/error.h"
@@ -39,6 +40,7 @@ bool same_codes(const QuantizedMatrix& q, const gguf::TensorType& type) {
   const int bits = type.name == "Q8_0" ? 8 : type.name == "Q4_0" ? 4 : 0;
   const int64_t group = q.group();
   if (bits == 0 || q.layout.bits != bits || !q.layout.symmetric) return false;
+  if (q.layout.levels != Levels::integers) return false;
   if (group % type.block != 0 && group != q.cols) return false;
   return std::ranges::all_of(q.scales, [](float s) { return from_float16(to_float16(s)) == s; });
 }
@@ -69,7 +71,10 @@ class FileWriter {
         report_(report),
         ready_(ready),
         architecture_(architecture_of(model)),
-        parameters_(model.spec.parameters()) {}
+        parameters_(model.spec.parameters()) {
+    for (const WeightInfo& info : model.stored->list())
+      if (is_code_layout(info.format)) upright_.insert(info.name);
+  }
 
   std::map<std::string, const gguf::TensorType*> matrix_types() {
     describe_model(model_, architecture_, foldings_, report_.fallbacks);
@@ -207,13 +212,10 @@ class FileWriter {
   std::vector<float> values_of(const Entry& entry, const gguf::Link& link,
                                const Weight& weight) const {
     gguf::Link from_matrix = link;
-    std::vector<float> from;
-    if (const auto* q = std::get_if<QuantizedMatrix>(&weight)) {
-      from = dequantize(*q);
-      from_matrix.transposed = false;  // stands as [out, in] already
-    } else {
-      from = std::get<DenseTensor>(weight).floats();
-    }
+    const auto* q = std::get_if<QuantizedMatrix>(&weight);
+    const std::vector<float> from =
+        q != nullptr ? dequantize(*q) : std::get<DenseTensor>(weight).floats();
+    if (q != nullptr || upright_.contains(link.published)) from_matrix.transposed = false;
     require_finite(link.published, from);
     const int64_t rows = link.rows(), cols = link.cols;
     std::vector<float> to(static_cast<size_t>(rows * cols));
@@ -328,6 +330,7 @@ class FileWriter {
   std::vector<Entry> entries_;
   std::map<std::string, size_t> index_;  // of entries, by name
   std::vector<Extra> extras_;
+  std::set<std::string_view> upright_;  // stored tensors that load as [out, in]
   std::map<std::string, std::string> hashes_;
   int64_t kept_ = 0;
 };
