@@ -427,7 +427,11 @@ TEST_F(QuantizeStage, AKilledRunResumesToTheSameBytes) {
   for (int i = 0; i < 20; ++i) {
     fs::create_directories(scratch);
     const auto delay = static_cast<useconds_t>(random.below(60000));
-    killed += run_and_kill([&] { run(options, scratch); }, delay);
+    const auto work = [&] {
+      ::setenv("TMPDIR", home_.path().c_str(), 1);  // what a killed process leaves goes with it
+      run(options, scratch);
+    };
+    killed += run_and_kill(work, delay);
     const StageRun resumed = run(options, scratch);
     EXPECT_EQ(sha256_file(resumed.model / "model.safetensors"), expected)
         << "killed after " << delay;
