@@ -39,7 +39,10 @@ class Piece {
   /// queries and out: of position first, all heads.
   void run(const float* queries, float* out, Scratch& scratch) const {
     gather(queries, scratch);
-    score(scratch);
+    if (rows_ == 1)
+      score_one(scratch);
+    else
+      score(scratch);
     std::vector<float>& sums = scratch.queries;  // no longer needed
     weigh(scratch, sums);
     sum_values(scratch, sums, out);
@@ -75,6 +78,16 @@ class Piece {
                      scratch.scores.data() + key, keys_, false);
   }
 
+  /// The same sums for one query: panel after panel as they lie, so that each is fetched while the
+  /// one before it is multiplied.
+  void score_one(Scratch& scratch) const {
+    scratch.scores.resize(static_cast<size_t>(keys_));
+    const PackedView keys = cache_.key_panels(head_, begin_);
+    for (int64_t panel = 0; panel < keys_ / kPanel; ++panel)
+      kernels().gemv(keys, panel, 1, scratch.queries.data(),
+                     scratch.scores.data() + panel * kPanel);
+  }
+
   /// Softmax over the visible keys; weights not yet divided by their sum.
   void weigh(Scratch& scratch, std::vector<float>& sums) const {
     constexpr float kHidden = -std::numeric_limits<float>::infinity();
@@ -105,7 +118,10 @@ class Piece {
   void sum_values(Scratch& scratch, const std::vector<float>& sums, float* out) const {
     scratch.out.resize(static_cast<size_t>(rows_ * kPanel));
     for (int64_t part = 0; part * kPanel < spec_.head_dim; ++part) {
-      for (int64_t key = 0; key < keys_; key += kStretch) {
+      if (rows_ == 1)
+        kernels().gemv(cache_.value_panel(head_, part, begin_, keys_), 0, 1, scratch.weights.data(),
+                       scratch.out.data());
+      for (int64_t key = 0; key < keys_ && rows_ > 1; key += kStretch) {
         const int64_t count = std::min(kStretch, keys_ - key);
         kernels().tile(rows_, count, scratch.weights.data() + key * rows_, rows_,
                        cache_.values(head_, part, begin_ + key, count, scratch.widened.data()),

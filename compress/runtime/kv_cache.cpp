@@ -166,36 +166,46 @@ void KvCache::append(const float* keys, const float* values, int64_t count, int6
   length_ += count;
 }
 
-const float* KvCache::keys(int64_t head, int64_t first, float* scratch) const {
-  const std::byte* panel = keys_[static_cast<size_t>(head)].data() + first * depth_ * element();
-  if (format_ == KvFormat::f32) return reinterpret_cast<const float*>(panel);
+PackedView KvCache::key_panels(int64_t head, int64_t first) const {
   PackedView view{};
   view.format = packed(format_);
-  view.rows = kPanel;
+  view.rows = length_ - first;
   view.cols = view.group = head_dim_;
   view.groups = 1;
   view.zero = 128;
-  view.data = panel;
+  view.data = keys_[static_cast<size_t>(head)].data() + first * depth_ * element();
+  view.panel_bytes = kPanel * depth_ * element();
   if (format_ == KvFormat::int8)
     view.scales =
         reinterpret_cast<const std::byte*>(key_scales_[static_cast<size_t>(head)].data() + first);
+  return view;
+}
+
+PackedView KvCache::value_panel(int64_t head, int64_t part, int64_t first, int64_t count) const {
+  PackedView view{};
+  view.format = packed(format_);
+  view.rows = kPanel;
+  view.cols = view.group = count;
+  view.groups = 1;
+  view.zero = 128;
+  view.data =
+      values_[static_cast<size_t>(head * parts_ + part)].data() + first * kPanel * element();
+  view.scales = reinterpret_cast<const std::byte*>(kOnes);
+  return view;
+}
+
+const float* KvCache::keys(int64_t head, int64_t first, float* scratch) const {
+  const PackedView view = key_panels(head, first);
+  if (format_ == KvFormat::f32) return reinterpret_cast<const float*>(view.data);
   kernels().widen(view, 0, 0, head_dim_, scratch);
   return scratch;
 }
 
 const float* KvCache::values(int64_t head, int64_t part, int64_t first, int64_t count,
                              float* scratch) const {
-  const std::byte* data = values_[static_cast<size_t>(head * parts_ + part)].data();
-  if (format_ == KvFormat::f32) return reinterpret_cast<const float*>(data) + first * kPanel;
-  PackedView view{};
-  view.format = packed(format_);
-  view.rows = kPanel;
-  view.cols = view.group = first + count;
-  view.groups = 1;
-  view.zero = 128;
-  view.data = data;
-  view.scales = reinterpret_cast<const std::byte*>(kOnes);
-  kernels().widen(view, 0, first, first + count, scratch);
+  const PackedView view = value_panel(head, part, first, count);
+  if (format_ == KvFormat::f32) return reinterpret_cast<const float*>(view.data);
+  kernels().widen(view, 0, 0, count, scratch);
   return scratch;
 }
 

@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "compress/kernels/kernel_table.h"
+
 namespace attar {
 
 /// What a cache stores per number. Attention is computed in float32 always.
@@ -32,6 +34,11 @@ class KvCache {
   void append(const float* keys, const float* values, int64_t count, int64_t kv_heads,
               int64_t head_dim);
 
+  /// Keys of a head from position `first` (a multiple of 32) on as a matrix whose rows are
+  /// positions; and 32 dimensions of its values as one whose columns are: for products with one
+  /// query. Int8 values are still to be multiplied by value_scales().
+  PackedView key_panels(int64_t head, int64_t first) const;
+  PackedView value_panel(int64_t head, int64_t part, int64_t first, int64_t count) const;
   /// Keys of a head at 32 positions from `first` (a multiple of 32) on: [head_dim][32 positions].
   /// `scratch`, [head_dim][32], is used where they are stored otherwise.
   const float* keys(int64_t head, int64_t first, float* scratch) const;
