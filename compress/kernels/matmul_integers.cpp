@@ -4,6 +4,7 @@
 #include <cstring>
 #include <map>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "compress/base/error.h"
@@ -227,13 +228,11 @@ void multiply_digit(const QuantizedRows& x, const PackedView& w, int64_t panel,
 
 /// The same for codes that stand for levels: a chain of sums for every digit, from the highest
 /// on 128 · sum + next; then times the unit.
-void multiply_levels(const QuantizedRows& x, const PackedView& w, int64_t panel, int64_t first,
-                     int64_t last, float* sums) {
+void multiply_levels(const QuantizedRows& x, const PackedView& w, const LevelDigits& digits,
+                     int64_t panel, int64_t first, int64_t last, float* sums) {
   alignas(64) static thread_local float next[kBlockRows * kPanel];
-  const int64_t per_row = rows_per_row(x.way().rounding);
-  const LevelDigits digits(std::span<const float, 16>(w.levels, 16), static_cast<int>(per_row));
   multiply_digit(x, w, panel, digits.tables[0], first, last, sums);
-  const int64_t count = (last - first) / per_row * kPanel;
+  const int64_t count = (last - first) / rows_per_row(x.way().rounding) * kPanel;
   for (int i = 1; i < digits.count; ++i) {
     multiply_digit(x, w, panel, digits.tables[i], first, last, next);
     for (int64_t j = 0; j < count; ++j) sums[j] = 128 * sums[j] + next[j];
@@ -255,13 +254,18 @@ void put_rows(const PackedView& w, int64_t panel, int64_t first, int64_t last, c
   }
 }
 
-/// One panel's outputs for int8 rows first … last − 1, at most kBlockRows, of which `per_row` make
-/// a row of y; group_sums for weights with offsets, else null.
-void multiply_panel(const QuantizedRows& x, const GroupSums* group_sums, const PackedView& w,
+/// What a product needs beside codes and scales.
+struct Extras {
+  const GroupSums* group_sums = nullptr;  // of weights with offsets
+  std::optional<LevelDigits> levels;
+};
+
+/// One panel's outputs for int8 rows first … last − 1, at most kBlockRows.
+void multiply_panel(const QuantizedRows& x, const Extras& extras, const PackedView& w,
                     int64_t panel, int64_t first, int64_t last, float* y) {
   alignas(64) static thread_local float sums[kBlockRows * kPanel];
   const int64_t per_row = rows_per_row(x.way().rounding);
-  if (w.levels == nullptr && group_sums == nullptr) {
+  if (!extras.levels && extras.group_sums == nullptr) {
     multiply_codes<false>(x, w, panel, first, last, sums, [&](int64_t row, float* tile) {
       const int64_t end = std::min(row + kTileRows, last);
       add_digits(per_row, end - row, tile);
@@ -269,12 +273,12 @@ void multiply_panel(const QuantizedRows& x, const GroupSums* group_sums, const P
     });
     return;
   }
-  if (w.levels == nullptr) {
+  if (!extras.levels) {
     multiply_codes<true>(x, w, panel, first, last, sums, [](int64_t, float*) {});
     add_digits(per_row, last - first, sums);
-    add_offsets(*group_sums, w, panel, first, last, per_row, sums);
+    add_offsets(*extras.group_sums, w, panel, first, last, per_row, sums);
   } else {
-    multiply_levels(x, w, panel, first, last, sums);
+    multiply_levels(x, w, *extras.levels, panel, first, last, sums);
   }
   put_rows(w, panel, first / per_row, last / per_row, sums, y);
 }
@@ -283,9 +287,14 @@ void multiply_panel(const QuantizedRows& x, const GroupSums* group_sums, const P
 void multiply_group(const float* x, int64_t m, IntegerWay way, std::span<const Product> products) {
   const QuantizedRows rows(x, m, products[0].w->cols(), way);
   std::map<int64_t, GroupSums> sums;  // by length of group, of weights with offsets
-  for (const Product& product : products)
-    if (const PackedView& w = product.w->storage().view; has_offsets(w))
-      sums.try_emplace(w.group, rows, w);
+  std::vector<Extras> extras(products.size());
+  for (size_t i = 0; i < products.size(); ++i) {
+    const PackedView& w = products[i].w->storage().view;
+    if (has_offsets(w)) extras[i].group_sums = &sums.try_emplace(w.group, rows, w).first->second;
+    if (w.levels != nullptr)
+      extras[i].levels.emplace(std::span<const float, 16>(w.levels, 16),
+                               static_cast<int>(rows_per_row(way.rounding)));
+  }
   const int64_t count = m * rows_per_row(way.rounding);
   const int64_t height = block_rows(count, products), blocks = (count + height - 1) / height;
   const auto ends =
@@ -295,9 +304,8 @@ void multiply_group(const float* x, int64_t m, IntegerWay way, std::span<const P
       const auto [product, unit] = find_place(ends, index);
       const auto& w = products[product].w->storage();
       const int64_t first = unit / w.panels() * height;
-      multiply_panel(rows, !has_offsets(w.view) ? nullptr : &sums.at(w.view.group), w.view,
-                     unit % w.panels(), first, std::min(count, first + height),
-                     products[product].y);
+      multiply_panel(rows, extras[product], w.view, unit % w.panels(), first,
+                     std::min(count, first + height), products[product].y);
     }
   });
 }
