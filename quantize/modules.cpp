@@ -210,6 +210,7 @@ QuantPlan plan_modules(const ModelSpec& spec, const QuantizeOptions& options, DT
   modules.push_back({head, last_part(head), head, spec.head, -1, {}});
   modules.push_back(embedding_module(spec));
   std::vector<Names> names;
+  names.reserve(modules.size());
   for (const QuantModule& module : modules) names.push_back({module.name, module.stored});
 
   std::vector<bool> wanted(names.size(), true);

@@ -139,7 +139,7 @@ Settings read_settings(const ordered_json& json, const std::string& where) {
     for (const auto& [pattern, values] : json["dynamic"].items())
       if (!pattern.starts_with("-:") && !values.empty())
         throw bad_input("layers with settings of their own are not supported",
-                        where + ".dynamic." + pattern);
+                        fmt::format("{}.dynamic.{}", where, pattern));
   return settings;
 }
 
