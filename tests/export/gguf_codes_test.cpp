@@ -94,6 +94,7 @@ INSTANTIATE_TEST_SUITE_P(Models, GgufCodes,
                          [](const auto& test) { return std::string(test.param); });
 
 TEST_P(GgufCodes, ComputeWhatTheirFloatsCompute) {
+  ATTAR_NEEDS_FIXTURE(GetParam());
   const Model model = wide_model(GetParam());
   for (const auto& mixture : gguf_export::mixtures()) {
     if (!mixture.base.starts_with("Q")) continue;

@@ -52,6 +52,7 @@ INSTANTIATE_TEST_SUITE_P(Models, GgufModel, ::testing::ValuesIn(kWritten),
 
 /// Ids as far as both models go: a file may be limited to a window's length.
 TEST_P(GgufModel, LogitsOfTheReference) {
+  ATTAR_NEEDS_FIXTURE(GetParam());
   const Safetensors golden = Safetensors::open(golden_path(GetParam()) / "golden.safetensors");
   const TensorView& input = golden.at("input_ids");
   const auto ids = ids_of(input);
@@ -67,6 +68,7 @@ TEST_P(GgufModel, LogitsOfTheReference) {
 }
 
 TEST_P(GgufModel, WeightsComeBackUnderTheirNames) {
+  ATTAR_NEEDS_FIXTURE(GetParam());
   const Model model = open_model(golden_path(GetParam()));
   StageReport report;
   const Model written = open_model(file("f32", report));
@@ -87,6 +89,7 @@ TEST_P(GgufModel, WeightsComeBackUnderTheirNames) {
 
 /// Rows that stand elsewhere would be as far off as they are large.
 TEST_P(GgufModel, QuantizedWeightsStandWhereTheyBelong) {
+  ATTAR_NEEDS_FIXTURE(GetParam());
   const Model model = open_model(golden_path(GetParam()));
   StageReport report;
   const Model written = open_model(file("q8_0", report));
@@ -105,6 +108,7 @@ TEST_P(GgufModel, QuantizedWeightsStandWhereTheyBelong) {
 }
 
 TEST_P(GgufModel, EveryTypeRuns) {
+  ATTAR_NEEDS_FIXTURE(GetParam());
   for (const auto& mixture : gguf_export::mixtures()) {
     StageReport report;
     const fs::path path = file(std::string(mixture.name), report);

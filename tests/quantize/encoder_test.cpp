@@ -22,8 +22,8 @@ class QuantizedEncoder : public testing::Test {
     for (const char* file : {"config.json", "model.safetensors"})
       fs::copy_file(golden_model(name) / file, directory / file,
                     fs::copy_options::overwrite_existing);
-    auto tokenizer = nlohmann::json::parse(
-        read_text(golden_model("tokenizers") / "bert_wordpiece" / "tokenizer.json"));
+    const fs::path tokenizers = fs::path(ATTAR_SOURCE_DIR) / "tests/golden/tokenizers";
+    auto tokenizer = nlohmann::json::parse(read_text(tokenizers / "bert_wordpiece/tokenizer.json"));
     auto& vocab = tokenizer["model"]["vocab"];
     for (auto entry = vocab.begin(); entry != vocab.end();)
       entry = *entry >= 256 ? vocab.erase(entry) : std::next(entry);

@@ -86,10 +86,11 @@ double largest_difference(const std::vector<float>& a, const std::vector<float>&
   return largest;
 }
 
-constexpr std::array kModels = {"llama_gqa", "qwen3", "gemma2", "gpt_neox", "qwen3_next"};
+constexpr std::array kModels = {"llama_gqa", "qwen3", "qwen3_next", "gemma2", "gpt_neox"};
 
 TEST(Activations, ExactLogitsAreThoseOfTheDequantizedWeights) {
-  for (const std::string name : kModels)
+  for (const std::string name : kModels) {
+    ATTAR_NEEDS_FIXTURE(name);
     for (const QuantLayout& layout : {QuantLayout{4, 32}, QuantLayout{8, 0}, QuantLayout{3, 16}}) {
       SCOPED_TRACE(name + " " + layout.name());
       const auto exact = logits_of(name, layout, false, Activations::exact);
@@ -97,11 +98,13 @@ TEST(Activations, ExactLogitsAreThoseOfTheDequantizedWeights) {
       const auto int8 = logits_of(name, layout, false, Activations::int8);
       EXPECT_GT(largest_difference(exact, int8), 1e-4) << "int8 activations have no effect";
     }
+  }
 }
 
 TEST(Activations, WeightsMadeForInt8InputsHaveThemWhateverIsChosen) {
   for (const std::string name : kModels) {
     SCOPED_TRACE(name);
+    ATTAR_NEEDS_FIXTURE(name);
     QuantLayout weights_only{8, 0}, both = weights_only;
     both.int8_inputs = true;
     const auto exact = logits_of(name, both, false, Activations::exact);

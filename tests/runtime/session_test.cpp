@@ -86,6 +86,7 @@ TEST(Batch, EverySequenceHasTheLogitsThatItHasAlone) {
   for (const std::string name :
        {"llama_gqa", "mistral_swa", "qwen3_5_text", "qwen3_next", "phi3_longrope"}) {
     SCOPED_TRACE(name);
+    ATTAR_NEEDS_FIXTURE(name);
     const auto model = RuntimeModel::load(golden_model(name));
     const auto ids = random_ids(60, model->spec().vocab);
     const std::span all(ids);
@@ -124,6 +125,7 @@ TEST(KvCache, SmallerFormatsStayCloseAndDependOnNeitherPiecesNorThreads) {
     return RuntimeModel::load(golden_model(name), options);
   };
   for (const std::string name : {"llama_gqa", "mistral_swa", "gemma2", "gpt_neox"}) {
+    ATTAR_NEEDS_FIXTURE(name);
     const auto whole = kept(name, KvFormat::f32);
     const auto ids = random_ids(75, whole->spec().vocab);
     const auto exact = all_logits(whole, ids, ids.size());
