@@ -39,7 +39,7 @@ class Piece {
   /// queries and out: of position first, all heads.
   void run(const float* queries, float* out, Scratch& scratch) const {
     gather(queries, scratch);
-    if (rows_ == 1)
+    if (streams())
       score_one(scratch);
     else
       score(scratch);
@@ -49,6 +49,8 @@ class Piece {
   }
 
  private:
+  /// One query, and numbers that would else be widened into a copy first.
+  bool streams() const { return rows_ == 1 && cache_.format() != KvFormat::f32; }
   int64_t visible_from(int64_t position) const {
     return spec_.window == 0 ? 0 : std::max<int64_t>(0, position - spec_.window + 1);
   }
@@ -118,10 +120,10 @@ class Piece {
   void sum_values(Scratch& scratch, const std::vector<float>& sums, float* out) const {
     scratch.out.resize(static_cast<size_t>(rows_ * kPanel));
     for (int64_t part = 0; part * kPanel < spec_.head_dim; ++part) {
-      if (rows_ == 1)
+      if (streams())
         kernels().gemv(cache_.value_panel(head_, part, begin_, keys_), 0, 1, scratch.weights.data(),
                        scratch.out.data());
-      for (int64_t key = 0; key < keys_ && rows_ > 1; key += kStretch) {
+      for (int64_t key = 0; key < keys_ && !streams(); key += kStretch) {
         const int64_t count = std::min(kStretch, keys_ - key);
         kernels().tile(rows_, count, scratch.weights.data() + key * rows_, rows_,
                        cache_.values(head_, part, begin_ + key, count, scratch.widened.data()),

@@ -28,6 +28,7 @@ class KvCache {
   explicit KvCache(KvFormat format = KvFormat::f32) : format_(format) {}
 
   int64_t length() const { return length_; }
+  KvFormat format() const { return format_; }
   uint64_t bytes() const;
 
   /// Appends `count` positions: keys (already rotated) and values [count, kv_heads · head_dim].
