@@ -287,9 +287,12 @@ void multiply_panel(const QuantizedRows& x, const Extras& extras, const PackedVi
 void multiply_group(const float* x, int64_t m, IntegerWay way, std::span<const Product> products) {
   const QuantizedRows rows(x, m, products[0].w->cols(), way);
   std::map<int64_t, GroupSums> sums;  // by length of group, of weights with offsets
-  std::vector<Extras> extras(products.size());
+  static const Extras kNone;
+  std::vector<Extras> extras;  // empty where no product needs any
   for (size_t i = 0; i < products.size(); ++i) {
     const PackedView& w = products[i].w->storage().view;
+    if (!has_offsets(w) && w.levels == nullptr) continue;
+    extras.resize(products.size());
     if (has_offsets(w)) extras[i].group_sums = &sums.try_emplace(w.group, rows, w).first->second;
     if (w.levels != nullptr)
       extras[i].levels.emplace(std::span<const float, 16>(w.levels, 16),
@@ -304,8 +307,8 @@ void multiply_group(const float* x, int64_t m, IntegerWay way, std::span<const P
       const auto [product, unit] = find_place(ends, index);
       const auto& w = products[product].w->storage();
       const int64_t first = unit / w.panels() * height;
-      multiply_panel(rows, extras[product], w.view, unit % w.panels(), first,
-                     std::min(count, first + height), products[product].y);
+      multiply_panel(rows, extras.empty() ? kNone : extras[product], w.view, unit % w.panels(),
+                     first, std::min(count, first + height), products[product].y);
     }
   });
 }
