@@ -156,12 +156,14 @@ struct LevelDigits {
   float unit;
   uint8_t tables[3][16];  // 128 + digit
 
-  LevelDigits(std::span<const float, 16> levels, int digits) : count(digits) {
+  LevelDigits(std::span<const float, 16> levels, int digits) {
     const auto magnitude = [](float level) { return std::abs(level); };
     const float largest = magnitude(*std::ranges::max_element(levels, {}, magnitude));
-    const bool whole = std::ranges::all_of(levels, [](float v) { return v == std::nearbyint(v); });
-    if (whole && largest <= most_fixed(1)) count = 1;
-    unit = whole && count == 1 ? 1.0f : largest / most_fixed(count);
+    const bool are_digits =
+        largest <= most_fixed(1) &&
+        std::ranges::all_of(levels, [](float level) { return level == std::nearbyint(level); });
+    count = are_digits ? 1 : digits;
+    unit = are_digits ? 1.0f : largest / most_fixed(count);
     for (size_t code = 0; code < levels.size(); ++code) {
       auto number = static_cast<int>(std::lrint(levels[code] / unit));
       for (int i = count - 1; i >= 0; --i) {

@@ -117,18 +117,23 @@ class Piece {
               scratch.scores[static_cast<size_t>(r * keys_ + i)];
   }
 
+  /// 32 dimensions of the values, weighted: scratch.out [rows, 32].
+  void sum_part(int64_t part, Scratch& scratch) const {
+    if (streams())
+      return kernels().gemv(cache_.value_panel(head_, part, begin_, keys_), 0, 1,
+                            scratch.weights.data(), scratch.out.data());
+    for (int64_t key = 0; key < keys_; key += kStretch) {
+      const int64_t count = std::min(kStretch, keys_ - key);
+      kernels().tile(rows_, count, scratch.weights.data() + key * rows_, rows_,
+                     cache_.values(head_, part, begin_ + key, count, scratch.widened.data()),
+                     scratch.out.data(), kPanel, key > 0);
+    }
+  }
+
   void sum_values(Scratch& scratch, const std::vector<float>& sums, float* out) const {
     scratch.out.resize(static_cast<size_t>(rows_ * kPanel));
     for (int64_t part = 0; part * kPanel < spec_.head_dim; ++part) {
-      if (streams())
-        kernels().gemv(cache_.value_panel(head_, part, begin_, keys_), 0, 1, scratch.weights.data(),
-                       scratch.out.data());
-      for (int64_t key = 0; key < keys_ && !streams(); key += kStretch) {
-        const int64_t count = std::min(kStretch, keys_ - key);
-        kernels().tile(rows_, count, scratch.weights.data() + key * rows_, rows_,
-                       cache_.values(head_, part, begin_ + key, count, scratch.widened.data()),
-                       scratch.out.data(), kPanel, key > 0);
-      }
+      sum_part(part, scratch);
       const int64_t dims = std::min(kPanel, spec_.head_dim - part * kPanel);
       for (int64_t r = 0; r < rows_; ++r)
         for (int64_t d = 0; d < dims; ++d)
