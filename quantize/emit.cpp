@@ -14,6 +14,7 @@
 #include "compress/runtime/hidden_stream.h"
 #include "quantize/divergence.h"
 #include "quantize/foldings.h"
+#include "quantize/schemes.h"
 
 namespace attar {
 namespace {
@@ -87,6 +88,18 @@ Divergence divergence_of(const Model& model, const Model& other, std::span<const
 }
 
 }  // namespace
+
+const QuantFormat& file_layout(const QuantizeOptions& options, const std::string& where) {
+  return is_gguf_scheme(options.scheme) ? quant_formats().front()
+                                        : find_quant_format(options.format, where);
+}
+
+DType scale_dtype(const QuantizeOptions& options, const QuantFormat& format,
+                  const std::function<DType()>& own) {
+  if (options.scale_dtype != "auto") return *dtype_from_torch_name(options.scale_dtype);
+  if (format.scale_dtype) return *format.scale_dtype;
+  return own() == DType::bf16 ? DType::bf16 : DType::f16;
+}
 
 std::vector<TensorPlan> plan_tensors(const ModelSpec& spec, const QuantPlan& plan,
                                      const std::optional<DType>& dense,

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
+#include <string>
 #include <vector>
 
 #include "compress/architecture/model.h"
@@ -10,8 +12,18 @@
 #include "compress/pipeline/stage.h"
 #include "quantize/checkpoint.h"
 #include "quantize/modules.h"
+#include "quantize/options.h"
 
 namespace attar {
+
+/// The layout of the files that the options ask for; the usual one for a GGUF scheme, whose files
+/// have none. `where` is the place of the option `format`.
+const QuantFormat& file_layout(const QuantizeOptions& options, const std::string& where);
+
+/// What scales are stored as: what the options say, else what the layout knows, else 16 bits of the
+/// kind of the weights, whose type `own` finds out.
+DType scale_dtype(const QuantizeOptions& options, const QuantFormat& format,
+                  const std::function<DType()>& own);
 
 /// Every tensor of the model that will be written: quantized ones with their layout, the others in
 /// `dense` (or their own type when that is nothing). `dtype_of` gives a tensor's own type.

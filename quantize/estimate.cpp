@@ -54,14 +54,9 @@ StageEstimate estimate_quantize(const StageSpec& stage, const Recipe& recipe,
   const ModelSpec spec = read_model_spec(input.config, stage.where);
   const Scheme& scheme = find_scheme(options.scheme, stage.where);
   if (scheme.mixture != nullptr) options.group_size = 0;  // nothing to fall back from
-  const QuantFormat& format = scheme.mixture != nullptr
-                                  ? quant_formats().front()
-                                  : find_quant_format(options.format, stage.where + ".format");
+  const QuantFormat& format = file_layout(options, stage.where + ".format");
   const DType own = stored_dtype(input.config);
-  const DType scale = options.scale_dtype != "auto" ? *dtype_from_torch_name(options.scale_dtype)
-                      : format.scale_dtype          ? *format.scale_dtype
-                      : own == DType::bf16          ? DType::bf16
-                                                    : DType::f16;
+  const DType scale = scale_dtype(options, format, [own] { return own; });
   const QuantPlan plan = plan_modules(spec, options, scale, stage.where);
   if (scheme.mixture == nullptr) check_layouts(plan, format, stage.where + ".format");
   const DType dense =

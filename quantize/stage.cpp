@@ -57,8 +57,7 @@ class QuantizeRun {
                    : rotated(original_, context.seed, context.spec.where + ".rotate")),
         spec_(model_.spec),
         scheme_(find_scheme(options_.scheme, context.spec.where + ".scheme")),
-        format_(gguf() ? quant_formats().front()
-                       : find_quant_format(options_.format, context.spec.where + ".format")) {
+        format_(file_layout(options_, context.spec.where + ".format")) {
     if (gguf()) {
       plan_ = plan_block_types(model_, scheme_);
     } else {
@@ -137,9 +136,7 @@ class QuantizeRun {
   }
 
   DType scale_dtype() const {
-    if (format_.scale_dtype && options_.scale_dtype == "auto") return *format_.scale_dtype;
-    if (options_.scale_dtype != "auto") return *dtype_from_torch_name(options_.scale_dtype);
-    return own_dtype() == DType::bf16 ? DType::bf16 : DType::f16;
+    return attar::scale_dtype(options_, format_, [this] { return own_dtype(); });
   }
 
   std::string fingerprint() const {
