@@ -1,16 +1,13 @@
 // Models in the layouts of bitsandbytes with any states and any small tensors under the names that
 // matter: refused with bad_input, or every weight loads with the shape it is listed with.
-#include <fuzzer/FuzzedDataProvider.h>
-
-#include <filesystem>
-#include <fstream>
-
 #include "compress/base/error.h"
 #include "compress/formats/json.h"
 #include "compress/formats/quant_format.h"
+#include "tests/fuzz/small_model.h"
 
 namespace {
 
+using namespace attar::fuzzing;
 using nlohmann::ordered_json;
 
 constexpr const char* kNames[] = {"a.weight",
@@ -23,47 +20,16 @@ constexpr const char* kNames[] = {"a.weight",
                                   "b.weight",
                                   "b.SCB",
                                   "b.weight_format"};
-constexpr const char* kTypes[] = {"U8", "F32", "I8", "BF16"};
-constexpr int kSizes[] = {1, 4, 1, 2};
+constexpr ElementType kTypes[] = {{"U8", 1}, {"F32", 4}, {"I8", 1}, {"BF16", 2}};
 
-/// A directory in memory for this process.
-struct Scratch {
-  Scratch() {
-    char name[] = "/dev/shm/attar-fuzz-XXXXXX";
-    if (::mkdtemp(name) == nullptr) std::abort();
-    directory = name;
-  }
-  ~Scratch() { attar::fs::remove_all(directory); }
-  attar::fs::path directory;
-};
-
-struct Tensor {
-  std::string type;
-  std::vector<int64_t> shape;
-  std::string bytes;
-};
-
-Tensor any_tensor(FuzzedDataProvider& input) {
-  const auto type = input.ConsumeIntegralInRange<size_t>(0, std::size(kTypes) - 1);
-  std::vector<int64_t> shape(input.ConsumeIntegralInRange<size_t>(0, 3));
-  size_t bytes = static_cast<size_t>(kSizes[type]);
-  for (int64_t& size : shape) {
-    size = input.ConsumeIntegralInRange<int64_t>(0, 9);
-    bytes *= static_cast<size_t>(size);
-  }
-  std::string content = input.ConsumeBytesAsString(bytes);
-  content.resize(bytes);
-  return {kTypes[type], shape, content};
-}
-
-Tensor floats(std::vector<float> values) {
+SmallTensor floats(std::vector<float> values) {
   return {"F32",
           {std::ssize(values)},
           {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)}};
 }
 
 /// The tensors of a matrix near the valid ones.
-void put_matrix(FuzzedDataProvider& input, std::map<std::string, Tensor>& tensors) {
+void put_matrix(FuzzedDataProvider& input, std::map<std::string, SmallTensor>& tensors) {
   const bool nf4 = input.ConsumeBool(), nested = input.ConsumeBool();
   const int64_t rows = input.ConsumeIntegralInRange<int64_t>(-1, 5),
                 cols = input.ConsumeIntegralInRange<int64_t>(0, 33),
@@ -98,38 +64,15 @@ void put_matrix(FuzzedDataProvider& input, std::map<std::string, Tensor>& tensor
       "U8", {std::ssize(text)}, text};
 }
 
-std::string make_file(FuzzedDataProvider& input) {
-  std::map<std::string, Tensor> tensors;
+std::map<std::string, SmallTensor> make_tensors(FuzzedDataProvider& input) {
+  std::map<std::string, SmallTensor> tensors;
   put_matrix(input, tensors);
   for (const char* name : kNames) {
     const int choice = input.ConsumeIntegralInRange(0, 15);
     if (choice == 0) tensors.erase(name);
-    if (choice == 1) tensors[name] = any_tensor(input);
+    if (choice == 1) tensors[name] = any_tensor(input, kTypes);
   }
-  ordered_json header = ordered_json::object();
-  std::string data;
-  for (const auto& [name, tensor] : tensors) {
-    header[name] = {{"dtype", tensor.type},
-                    {"shape", tensor.shape},
-                    {"data_offsets", {data.size(), data.size() + tensor.bytes.size()}}};
-    data += tensor.bytes;
-  }
-  const std::string text = header.dump();
-  const uint64_t length = text.size();
-  return std::string(reinterpret_cast<const char*>(&length), sizeof length) + text + data;
-}
-
-void check(const attar::WeightSource& weights) {
-  for (const attar::WeightInfo& info : weights.list()) {
-    if (!weights.has(info.name)) std::abort();
-    const auto weight = weights.load(info.name);
-    if (const auto* q = std::get_if<attar::QuantizedMatrix>(&weight)) {
-      if (info.shape != std::vector<int64_t>{q->rows, q->cols}) std::abort();
-      if (attar::dequantize(*q).size() != q->codes.size()) std::abort();
-    } else if (std::get<attar::DenseTensor>(weight).shape != info.shape) {
-      std::abort();
-    }
-  }
+  return tensors;
 }
 
 }  // namespace
@@ -138,10 +81,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static const Scratch scratch;
   FuzzedDataProvider input(data, size);
   try {
-    std::ofstream(scratch.directory / "model.safetensors", std::ios::binary) << make_file(input);
-    check(*attar::find_quant_format("bitsandbytes", "")
-               .open(ordered_json::object(), attar::Checkpoint::open(scratch.directory),
-                     "config.json"));
+    write_tensors(scratch, make_tensors(input));
+    load_all(*attar::find_quant_format("bitsandbytes", "")
+                  .open(ordered_json::object(), attar::Checkpoint::open(scratch.directory),
+                        "config.json"));
   } catch (const attar::Error& error) {
     if (error.code() != attar::ExitCode::bad_input) std::abort();
   }
